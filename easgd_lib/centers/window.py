@@ -1,0 +1,138 @@
+"""The center in an MPI shared-memory window: no server, the workers move x̃ themselves."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from easgd_lib.errors import MPIError
+from easgd_lib.mpi import IDLE_LIMIT, World
+
+HEADER = 64  # bytes before x̃: a counter on a cache line of its own
+
+
+class WindowCenter:
+    """x̃ in memory that all ranks of one computer map (MPI_Win_allocate_shared).
+
+    Asynchronous: a pull is the window itself, read without a lock, as in the authors'
+    code; a push holds a lock, so pushes from several workers at once lose nothing.
+    Other pushes may fall between a worker's pull and its push: the collective limit
+    on α holds. Synchronous: everybody pulls the same x̃, then pushes in rank order.
+    Round robin: exchanges take turns in rank order.
+
+    The lock is the kernel's (flock): the kernel frees it when its holder dies.
+
+    Parameters
+    ----------
+    world : World
+    start : (d,) tensor
+        Where x̃ begins; rank 0's is used.
+    order : {"asynchronous", "synchronous", "round_robin"}
+
+    Raises
+    ------
+    MPIError
+        Ranks on several computers, or no shared memory left.
+    """
+
+    def __init__(self, world: World, start: Tensor, order: str):
+        from mpi4py import MPI
+
+        self.world, self.order = world, order
+        self.exchanges = 0  # this worker's own
+        size = HEADER + start.numel() * start.element_size()
+        self._check_room(size)
+        self.window = MPI.Win.Allocate_shared(size if world.rank == 0 else 0, 1, comm=world.comm)
+        memory, _ = self.window.Shared_query(0)
+        self.pushes = np.ndarray(1, np.int64, memory)
+        array = np.ndarray(start.numel(), start.numpy().dtype, memory, HEADER)
+        self.center = torch.from_numpy(array)
+        self.lock = self._shared_lock()
+        if world.rank == 0:
+            self.pushes[0] = 0
+            self.center.copy_(start)
+        self._synchronise("the center's start")
+
+    def _check_room(self, size: int):
+        """Memory that is promised but not there kills the process on first touch: look first."""
+        from mpi4py import MPI
+
+        node = self.world.comm.Split_type(MPI.COMM_TYPE_SHARED)
+        one_computer = node.size == self.world.size
+        node.Free()
+        if not one_computer:
+            raise MPIError(
+                "center window needs all ranks on one computer: use --center server across several"
+            )
+        folder = os.environ.get("OMPI_MCA_osc_sm_backing_directory", "/dev/shm")
+        if os.path.isdir(folder) and (free := shutil.disk_usage(folder).free) < size:
+            raise MPIError(
+                f"no shared memory left: the center takes {size / 2**20:.1f} MiB, {folder} has "
+                f"{free / 2**20:.1f} MiB; free some (in Docker: --shm-size=1g) or use --center server"
+            )
+
+    def _shared_lock(self) -> int:
+        """One lock file, opened by every rank on its own, gone from the folder at once."""
+        name = np.zeros(1024, np.uint8)
+        if self.world.rank == 0:
+            handle, path = tempfile.mkstemp(prefix="easgd-center-")
+            os.close(handle)
+            name[: len(path.encode())] = np.frombuffer(path.encode(), np.uint8)
+        self.world.share(name)
+        path = name.tobytes().rstrip(b"\0").decode()
+        lock = os.open(path, os.O_RDWR)
+        self.world.barrier("the center's lock")
+        if self.world.rank == 0:
+            os.unlink(path)
+        return lock
+
+    def _synchronise(self, what: str):
+        self.window.Sync()
+        self.world.barrier(what)
+        self.window.Sync()
+
+    def _my_turn(self) -> bool:
+        """Whether all exchanges before this worker's next one are done, in rank order."""
+        self.window.Sync()
+        return self.pushes[0] == self.exchanges * self.world.size + self.world.rank
+
+    def _locked(self) -> bool:
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def pull(self) -> Tensor:
+        if self.order == "synchronous":
+            self._synchronise("the other workers to pull")
+        elif self.order == "round_robin":
+            self.world.wait(self._my_turn, "its turn to exchange")
+        return self.center
+
+    def push(self, change: Tensor) -> None:
+        if self.order == "synchronous":
+            self._synchronise("the other workers to push")
+            self.world.wait(self._my_turn, "its turn to push")
+        self.world.wait(self._locked, "the center's lock")
+        try:
+            self.center += change
+            self.pushes += 1
+            self.window.Sync()
+        finally:
+            fcntl.flock(self.lock, fcntl.LOCK_UN)
+        self.exchanges += 1
+
+    def snapshot(self) -> Tensor:
+        return self.center.clone()
+
+    def close(self) -> Tensor:
+        self.world.barrier("the other workers to finish", IDLE_LIMIT)
+        self.center = self.snapshot()  # the window's memory goes: never touch it again
+        self.window.Free()
+        os.close(self.lock)
+        return self.center

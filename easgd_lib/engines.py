@@ -1,0 +1,259 @@
+"""`cluster(workers)`: ipyparallel engines under MPI. Start, attach, check, train, stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import ipyparallel as ipp
+from ipyparallel.error import EngineError, RemoteError
+
+from easgd_lib import datasets, errors, live, mpi, reaper
+from easgd_lib.errors import MPIError, SettingsError
+from easgd_lib.records import Run
+from easgd_lib.settings import Settings
+
+START_LIMIT = 120  # seconds for controller and engines to appear
+RELEASE_LIMIT = 15.0  # seconds for the others to end after one engine failed
+
+
+@contextmanager
+def cluster(
+    workers: int, *, attach: str | None = None, center: str = "window"
+) -> Iterator["Engines"]:
+    """MPI engines for a run, stopped again on exit, on error and on interrupt.
+
+    Parameters
+    ----------
+    workers : int
+        How many workers will train. For ``center="server"`` one more engine starts.
+    attach : str, optional
+        The cluster id of a running ``ipcluster`` ("" is the default one): its engines
+        are used, and left running.
+
+    Raises
+    ------
+    MPIError
+        Engines that do not start, are too few, or do not form one MPI world.
+    """
+    if workers < 1:
+        raise SettingsError(f"workers must be at least 1: {workers}")
+    ranks = workers + (center == "server")
+    engines = Engines(ranks) if attach is None else Engines(ranks, attach)
+    with engines:
+        yield engines
+
+
+class Engines:
+    """A running set of engines; engine i is MPI rank i.
+
+    Attributes
+    ----------
+    client : ipyparallel.Client
+    view : ipyparallel.DirectView
+        Of all engines, blocking, active for ``%px``.
+    """
+
+    def __init__(self, ranks: int, attach: str | None = None):
+        self.ranks, self.attach = ranks, attach
+        self.cluster = self.client = self.view = None
+        self._pids: list[int] = []
+
+    def __enter__(self) -> "Engines":
+        try:
+            self._start() if self.attach is None else self._attach()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def _start(self):
+        self.cluster = ipp.Cluster(
+            engines="MPIEngineSetLauncher",
+            n=self.ranks,
+            cluster_id=f"easgd-{os.getpid()}-{time.time_ns() % 10**9}",
+            engine_timeout=START_LIMIT,
+            log_level=40,
+        )
+        try:
+            self.client = self.cluster.start_and_connect_sync()
+        except Exception as error:
+            said = " ".join(self._last_words().split())[-300:]
+            raise MPIError(f"the engines did not start: {error or said}; try `easgd doctor`") from error
+        self._check()
+        self._pids = self._processes()
+        subprocess.Popen(
+            [sys.executable, reaper.__file__, str(os.getpid()), *map(str, self._pids)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _last_words(self) -> str:
+        with suppress(Exception):
+            return self.cluster.engine_set.get_output()
+        return ""
+
+    def _attach(self):
+        try:
+            self.client = ipp.Client(cluster_id=self.attach, timeout=30)
+        except (OSError, TimeoutError) as error:
+            name = f"cluster {self.attach!r}" if self.attach else "cluster"
+            raise MPIError(
+                f"no running {name} was found: start one with "
+                f"`ipcluster start --engines=MPIEngineSetLauncher`"
+            ) from error
+        self._check()
+
+    def _check(self):
+        """Enough engines, in one MPI world, engine i being rank i."""
+        found = len(self.client)
+        if found < self.ranks:
+            raise MPIError(
+                f"the run takes {self.ranks} engines, the cluster has {found}: "
+                f"start it with `ipcluster start -n {self.ranks} --engines=MPIEngineSetLauncher`"
+            )
+        self.view = self.client[:]
+        self.view.block = True
+        if live.in_ipython():
+            self.view.activate()
+        worlds = self.view.apply_async(_world).get(timeout=START_LIMIT)
+        expected = [[i, found] for i in range(found)]
+        if [world[:2] for world in worlds] != expected:
+            seen = ", ".join(f"engine {i} is rank {r} of {n}" for i, (r, n, _) in enumerate(worlds))
+            raise MPIError(
+                f"the engines are not one MPI world ({seen}): mpiexec belongs to another MPI than "
+                f"mpi4py's {mpi.library_version()}; start with {mpi.mpiexec()} (see `easgd doctor`)"
+            )
+
+    def _processes(self) -> list[int]:
+        """The controller, mpiexec and every engine."""
+        launchers = [self.cluster.controller, *self.cluster.engines.values()]
+        launched = [launcher.pid for launcher in launchers if getattr(launcher, "pid", None)]
+        return launched + [pid for _, _, pid in self.view.apply_sync(_world)]
+
+    def stop(self):
+        """Close the client; stop controller and engines, if they are ours. Leaves none behind."""
+        if self.client is not None:
+            with suppress(Exception):
+                self.client.close()
+            self.client = None
+        if self.cluster is not None:
+            with suppress(Exception):
+                self.cluster.stop_cluster_sync()
+            reaper.end(self._pids)
+            self.cluster, self._pids = None, []
+
+    def _provide(self, ranks: int):
+        """Engines enough for a run; our own set is started anew if it is too small."""
+        if ranks <= len(self.client):
+            return
+        self.ranks = ranks
+        if self.attach is None:
+            self.stop()
+            self._start()
+        else:
+            self._check()
+
+    def train(self, settings: Settings) -> Run:
+        """Train on the first ``settings.ranks`` engines, with live progress.
+
+        Raises
+        ------
+        DataError, MPIError, NotFinite
+            What stopped the first engine that failed; the others have been released.
+        """
+        if settings.center == "local":
+            raise SettingsError("center local runs in one process: use easgd_lib.simulate.train")
+        datasets.check(datasets.resolve(settings.data))
+        self._provide(settings.ranks)
+        calls = [
+            self.client[i].apply_async(_take_part, settings.to_dict(), os.environ.get("EASGD_DATA"))
+            for i in range(settings.ranks)
+        ]
+        display = live.Live(settings.summary)
+        try:
+            self._follow(calls, display)
+        except BaseException:
+            self._release(calls)
+            raise
+        finally:
+            display.close()
+        return Run.from_dict(calls[0].get())
+
+    def _follow(self, calls: list, display: live.Live):
+        """Watch until all engines are done; raise the first failure."""
+        while not all(call.ready() for call in calls):
+            calls[0].wait(0.2)
+            display.update([report for call in calls if (report := _latest(call))])
+            if any(call.ready() and not call.successful() for call in calls):
+                self._release(calls)
+                break
+        failures = [_failure(call) for call in calls if not call.successful()]
+        own = [failure for failure in failures if not isinstance(failure, mpi.PeerFailed)]
+        if failures:
+            raise (own or failures)[0]
+
+    def _release(self, calls: list):
+        """End what still runs: first by the failed rank's own cry, then by interrupt."""
+        if _all_ready(calls, RELEASE_LIMIT if any(call.ready() for call in calls) else 0):
+            return
+        running = [i for i, call in enumerate(calls) if not call.ready()]
+        with suppress(Exception):
+            self.client.send_signal(signal.SIGINT, targets=running, block=False)
+        if not _all_ready(calls, RELEASE_LIMIT) and self.cluster is not None:
+            self.stop()
+
+
+def _all_ready(calls: list, limit: float) -> bool:
+    deadline = time.monotonic() + limit
+    while not (done := all(call.ready() for call in calls)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return done
+
+
+def _latest(call) -> dict | None:
+    data = call.data
+    return (data[0] if isinstance(data, list) else data) or None
+
+
+def _failure(call) -> Exception:
+    """The error of one call, in our own words where they were ours."""
+    try:
+        call.get(timeout=1)
+    except EngineError:
+        return MPIError("an engine died (killed, or out of memory): its run is lost, start again")
+    except RemoteError as error:
+        kind = getattr(errors, error.ename, None) or getattr(mpi, error.ename, None)
+        return kind(error.evalue) if kind else error
+    except TimeoutError:
+        return MPIError("an engine did not end when told to: it was stopped")
+    raise AssertionError("only called for failures")
+
+
+# Below: what runs on the engines.
+
+
+def _world() -> list[int]:
+    from mpi4py import MPI
+
+    return [MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size, os.getpid()]
+
+
+def _take_part(settings: dict, data_root: str | None) -> dict | None:
+    """One rank's part of a run, its live numbers published to the client."""
+    from ipyparallel.datapub import publish_data
+
+    from easgd_lib import rank
+
+    if data_root:
+        os.environ["EASGD_DATA"] = str(Path(data_root).expanduser().resolve())
+    return rank.run(Settings.from_dict(settings), report=publish_data)

@@ -1,0 +1,74 @@
+"""Loss and accuracy of a snapshot, outside the timed region and away from every worker."""
+
+import torch
+from torch import Tensor
+
+from easgd_lib import models
+from easgd_lib.datasets import Dataset
+from easgd_lib.flat import Flat
+from easgd_lib.records import CENTER
+from easgd_lib.worker import Snapshot
+TRAIN_SUBSET = 2_000  # training accuracy is taken on these first images, the same for all
+STATISTICS_SUBSET = 1_000  # and BatchNorm's statistics are those of these
+CHUNK = 250
+
+
+class Evaluator:
+    """Evaluates parameter vectors on fixed images.
+
+    BatchNorm's running statistics belong to no vector: a center never saw a batch. So
+    they are recomputed for each vector on fixed training images, averaged over chunks.
+    """
+
+    def __init__(self, data: Dataset):
+        self.network = models.build(seed=0)
+        self.flat = Flat(self.network)
+        self.train = data.pixels(data.train_images[:TRAIN_SUBSET])
+        self.train_labels = data.train_labels[:TRAIN_SUBSET]
+        self.test, self.test_labels = data.pixels(data.test_images), data.test_labels
+        for module in self.network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None  # a plain average over the chunks
+
+    @torch.inference_mode()
+    def __call__(self, vector: Tensor) -> dict[str, float]:
+        """`train_accuracy` and `test_accuracy` (fractions), and `test_loss`, of `vector`."""
+        self.flat.vector.copy_(vector)
+        self._recompute_statistics()
+        train = self._predict(self.train)
+        test = self._predict(self.test)
+        return {
+            "train_accuracy": _accuracy(train, self.train_labels),
+            "test_accuracy": _accuracy(test, self.test_labels),
+            "test_loss": torch.nn.functional.cross_entropy(test, self.test_labels).item(),
+        }
+
+    def _recompute_statistics(self):
+        for module in self.network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.reset_running_stats()
+        self.network.train()
+        self._predict(self.train[:STATISTICS_SUBSET])
+        self.network.eval()
+
+    def _predict(self, images: Tensor) -> Tensor:
+        return torch.cat([self.network(chunk) for chunk in images.split(CHUNK)])
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> float:
+    return (logits.argmax(1) == labels).double().mean().item()
+
+
+def jobs(snapshots: list[Snapshot], *, with_worker: bool) -> list[tuple]:
+    """What there is to evaluate: (seconds, step, rank, vector), center first, then worker 0."""
+    centers = [(s.seconds, s.step, CENTER, s.center) for s in snapshots]
+    return centers + [(s.seconds, s.step, 0, s.x) for s in snapshots if with_worker]
+
+
+def carry_out(data: Dataset, jobs: list[tuple]) -> list[dict]:
+    """Evaluate these, in their order; each result keeps its seconds, step and rank."""
+    evaluator = Evaluator(data)
+    return [
+        {"seconds": seconds, "step": step, "rank": rank, "metrics": evaluator(vector)}
+        for seconds, step, rank, vector in jobs
+    ]

@@ -1,0 +1,177 @@
+"""The MPI world: which library, which mpiexec, and waits that end.
+
+Everything in here is a wait with a limit: it polls with growing pauses, so a waiting
+rank leaves its core to others, notices when another rank cries out, and can be interrupted.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from easgd_lib.errors import MPIError
+
+WAIT_LIMIT = 120.0  # seconds one wait may take before the run is given up
+IDLE_LIMIT = 3600.0  # and one in which the others are known to be training
+LONGEST_PAUSE = 5e-4  # seconds between two polls of a long wait
+CRY = 99  # message tag: "I failed, stop waiting for me"
+LAUNCHER_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+
+# Environment for Open MPI 5 on few cores and in containers: root is allowed, more ranks
+# than cores are allowed, a rank that waits inside MPI yields, no ssh is looked for.
+ENVIRONMENT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+    "OMPI_MCA_plm_ssh_agent": "false",
+    "PRTE_MCA_plm_ssh_agent": "false",
+    "OMP_NUM_THREADS": "1",
+}
+OPEN_MPI_ARGUMENTS = ["--map-by", ":OVERSUBSCRIBE", "--bind-to", "none", "--with-ft", "ulfm"]
+
+
+def mpiexec() -> str | None:
+    """The `mpiexec` beside this Python, else the one on PATH."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    return str(beside) if beside.exists() else shutil.which("mpiexec")
+
+
+def mpiexec_version(command: str) -> str:
+    """First line of `mpiexec --version`; empty if it cannot be run."""
+    try:
+        shown = subprocess.run(
+            [command, "--version"], capture_output=True, text=True, timeout=30, check=False
+        )
+    except OSError:
+        return ""
+    return (shown.stdout.strip().splitlines() or [""])[0]
+
+
+def is_open_mpi(version: str) -> bool:
+    return any(name in version for name in ("Open MPI", "OpenRTE", "PRRTE", "prte"))
+
+
+def library_version() -> str:
+    """The MPI library that mpi4py is bound to, in one line."""
+    from mpi4py import MPI
+
+    return MPI.Get_library_version().splitlines()[0].split(", package")[0].strip("\x00 ")
+
+
+def launched_size() -> int | None:
+    """How many ranks the launcher says it started; None outside mpiexec."""
+    sizes = [os.environ[name] for name in LAUNCHER_SIZES if name in os.environ]
+    return int(sizes[0]) if sizes else None
+
+
+def check_launcher():
+    """Raise if this process was started by the mpiexec of another MPI than mpi4py's."""
+    from mpi4py import MPI
+
+    launched = launched_size()
+    if launched is not None and launched != MPI.COMM_WORLD.size:
+        raise MPIError(
+            f"mpiexec started {launched} ranks, but mpi4py ({library_version()}) sees "
+            f"{MPI.COMM_WORLD.size}: this mpiexec belongs to another MPI; use {mpiexec()}"
+        )
+
+
+class PeerFailed(MPIError):
+    """Another rank failed first; its own error says why."""
+
+
+class World:
+    """The ranks of one run, on a communicator of their own.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm
+    limit : float
+        Seconds any one wait may take.
+    """
+
+    def __init__(self, comm, limit: float = WAIT_LIMIT):
+        self.comm, self.limit = comm, limit
+        self.rank, self.size = comm.rank, comm.size
+        self._cries: list = []
+
+    @classmethod
+    def of(cls, ranks: int) -> "World":
+        """The first `ranks` ranks of COMM_WORLD, apart from all other traffic."""
+        from mpi4py import MPI
+
+        check_launcher()
+        if MPI.COMM_WORLD.size < ranks:
+            raise MPIError(f"the run takes {ranks} ranks, the MPI world has {MPI.COMM_WORLD.size}")
+        group = MPI.COMM_WORLD.group.Incl(list(range(ranks)))
+        return cls(MPI.COMM_WORLD.Create_group(group))
+
+    def last(self, ranks: int) -> "World":
+        """The last `ranks` of these ranks, apart from all other traffic."""
+        group = self.comm.group.Incl(list(range(self.size - ranks, self.size)))
+        return World(self.comm.Create_group(group), self.limit)
+
+    def wait(self, ready: Callable[[], bool], what: str, limit: float | None = None):
+        """Poll until `ready()`; listen for cries; give up after the limit."""
+        limit = limit or self.limit
+        deadline, pause = time.monotonic() + limit, 0.0
+        while not ready():
+            self.listen()
+            if time.monotonic() > deadline:
+                raise MPIError(f"rank {self.rank} waited {limit:.0f} s for {what}: gave up")
+            time.sleep(pause)
+            pause = min(2 * pause or 1e-5, LONGEST_PAUSE)
+
+    def complete(self, request, what: str, limit: float | None = None):
+        """Wait for an MPI request."""
+        self.wait(request.Test, what, limit)
+
+    def barrier(self, what: str, limit: float | None = None):
+        self.complete(self.comm.Ibarrier(), what, limit)
+
+    def share(self, array: np.ndarray, root: int = 0):
+        """Broadcast an array in place."""
+        self.complete(self.comm.Ibcast(array, root), "a broadcast")
+
+    def gather(self, record) -> list:
+        """Everybody's record, on everybody, by rank. Records are JSON: nothing is unpickled."""
+        mine = np.frombuffer(json.dumps(record).encode(), np.uint8)
+        sizes = np.empty(self.size, np.int64)
+        self.complete(self.comm.Iallgather(np.array([mine.size], np.int64), sizes), "record sizes")
+        ends = np.cumsum(sizes)
+        everything = np.empty(ends[-1], np.uint8)
+        layout = [everything, sizes.tolist(), (ends - sizes).tolist(), _byte_type()]
+        self.complete(self.comm.Iallgatherv(mine, layout), "records")
+        return [
+            json.loads(everything[end - size : end].tobytes())
+            for size, end in zip(sizes, ends, strict=True)
+        ]
+
+    def cry(self, text: str):
+        """Tell every other rank that this one failed. Returns at once."""
+        message = np.frombuffer(text.encode()[:1000], np.uint8)
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        self._cries = [(message, self.comm.Isend(message, rank, CRY)) for rank in others]
+
+    def listen(self):
+        """Raise `PeerFailed` if another rank cried out."""
+        from mpi4py import MPI
+
+        status = MPI.Status()
+        if self.comm.Iprobe(MPI.ANY_SOURCE, CRY, status):
+            text = np.empty(status.count, np.uint8)
+            self.comm.Recv(text, status.source, CRY)
+            raise PeerFailed(text.tobytes().decode(errors="replace"))
+
+
+def _byte_type():
+    from mpi4py import MPI
+
+    return MPI.UINT8_T

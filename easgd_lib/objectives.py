@@ -1,0 +1,76 @@
+"""What the workers minimise. Every objective has `gradient(x, …)`, a fresh draw per call."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from easgd_lib import models
+from easgd_lib.datasets import Dataset, Stream
+from easgd_lib.flat import Flat
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """f(x) = h x²/2 with additive noise: the gradient is h x − σξ, ξ standard normal.
+
+    The model of the paper's section 7, in one or, coordinate by coordinate, d dimensions.
+    """
+
+    h: float = 1.0
+    sigma: float = 0.0
+
+    def gradient(self, x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A stochastic gradient at `x`, any shape."""
+        return self.h * x - self.sigma * generator.standard_normal(np.shape(x))
+
+
+class Digits:
+    """Cross-entropy of the report's ConvNet on one worker's batches.
+
+    Every worker builds the network from the same seed (same start) and draws from its
+    own stream (different data). BatchNorm statistics stay with the worker; what is
+    evaluated gets its own (`evaluate.py`). bfloat16 is autocast: parameters,
+    gradients and messages remain float32.
+
+    Attributes
+    ----------
+    start : (486610,) tensor
+        The starting point, a copy.
+    loss : float
+        Mean loss of the batch last drawn, at the point last asked for.
+    """
+
+    def __init__(self, data: Dataset, settings, worker: int):
+        self.data, self.precision = data, settings.precision
+        self.dtype = DTYPES[settings.precision]
+        self.network = models.build(settings.seed, self.dtype).train()
+        self.flat = Flat(self.network)
+        self.start = self.flat.vector.clone()
+        self._stream = len(data.train_labels), settings.batch_size, settings.seed, worker
+        self.stream = Stream(*self._stream)
+        self.loss = float("nan")
+
+    def first_batch(self) -> Tensor:
+        """The indices of the first batch, whatever was drawn since."""
+        return Stream(*self._stream).draw()
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """The next batch: pixels (n, 1, 28, 28) and labels (n,)."""
+        batch = self.stream.draw()
+        images = self.data.train_images[batch]
+        return self.data.pixels(images, self.dtype), self.data.train_labels[batch]
+
+    def gradient(self, x: Tensor, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The gradient at `x`, (d,): a view that the next call overwrites."""
+        images, labels = batch
+        self.flat.vector.copy_(x)
+        self.flat.gradient.zero_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16"):
+            loss = nn.functional.cross_entropy(self.network(images), labels)
+        loss.backward()
+        self.loss = loss.item()
+        return self.flat.gradient

@@ -1,0 +1,139 @@
+"""What one MPI rank does in a run, from start to record. Every rank calls `run`."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from easgd_lib import datasets, evaluate, models, mpi, records
+from easgd_lib.centers.server import ServerCenter, serve
+from easgd_lib.centers.window import WindowCenter
+from easgd_lib.errors import EasgdError, MPIError
+from easgd_lib.flat import digest
+from easgd_lib.methods import METHODS
+from easgd_lib.objectives import Digits
+from easgd_lib.records import cores
+from easgd_lib.settings import Settings
+from easgd_lib.worker import Snapshot, Worker
+
+
+def threads_of(settings: Settings) -> int:
+    """Torch threads of each worker: as asked, else the cores shared out."""
+    return settings.threads or max(1, cores() // settings.workers)
+
+
+def run(settings: Settings, report: Callable[[dict], None] = lambda numbers: None) -> dict | None:
+    """Take part in a run with the first `settings.ranks` ranks of the MPI world.
+
+    Collective over these ranks; any others must not call it. Returns the record
+    (see `records.Run`) on rank 0, None elsewhere.
+
+    If this rank fails, it first tells the others, which then stop waiting for it.
+    """
+    world = mpi.World.of(settings.ranks)
+    try:
+        return _run(world, settings, report)
+    except mpi.PeerFailed:
+        raise
+    except BaseException as error:
+        who = f"rank {world.rank} failed: "
+        world.cry((who if not isinstance(error, EasgdError) else "") + str(error))
+        raise
+
+
+def _run(world: mpi.World, settings: Settings, report) -> dict | None:
+    torch.set_num_threads(threads_of(settings))
+    data = datasets.load(datasets.resolve(settings.data))
+    settings = settings.replace(data=data.name)
+    index = world.rank - (settings.ranks - settings.workers)  # worker 0 … p − 1; a server is −1
+    digits = Digits(data, settings, index)
+    _check_same_start_different_data(world, digits)
+    account, snapshots, final = (
+        (None, [], _serve(world, settings, digits.start))
+        if index < 0
+        else _work(world, Worker(index, settings, digits, None, report))
+    )
+    accounts = [account for account in world.gather(account) if account]
+    world.share(final.numpy())  # rank 0 saw the last push
+    if snapshots:
+        snapshots.append(snapshots.pop()._replace(center=final))
+    snapshots = _shared(world, snapshots, root=settings.ranks - settings.workers)
+    torch.set_num_threads(max(1, cores() // world.size))
+    evaluations = _evaluate(world, data, settings, snapshots)
+    if world.rank != 0:
+        return None
+    where = records.environment(data, threads_of(settings), world.size, mpi.library_version())
+    return records.assemble(settings, accounts, evaluations, where).to_dict()
+
+
+def _check_same_start_different_data(world: mpi.World, digits: Digits):
+    """Every worker starts from the same x and draws another first batch; checked on every run."""
+    found = world.gather([digest(digits.start), digest(digits.first_batch())])
+    starts, batches = zip(*found, strict=True)
+    if len(set(starts)) > 1:
+        raise MPIError(f"the workers do not start from the same parameters: {starts}")
+    if len(set(batches)) < world.size:
+        raise MPIError("two workers draw the same batches: their seeds must differ")
+
+
+def _serve(world: mpi.World, settings: Settings, start: torch.Tensor) -> torch.Tensor:
+    world.barrier("the workers to begin")
+    return serve(world, start, settings.order)
+
+
+def _work(world: mpi.World, worker: Worker) -> tuple[dict, list[Snapshot], torch.Tensor]:
+    """Train. Returns the worker's account, its snapshots, and x̃ as far as it knows it."""
+    settings = worker.settings
+    if settings.ranks > settings.workers:
+        worker.center = ServerCenter(world, worker.digits.start)
+    elif worker.method.exchanges:
+        worker.center = WindowCenter(world, worker.digits.start, settings.order)
+    world.barrier("the other workers to begin")
+    worker.train(_agreement(world, worker))
+    final = worker.center.close() if worker.center else worker.method.x
+    if worker.index == 0:
+        worker.take_snapshot(final)
+    return worker.account(), worker.snapshots, final
+
+
+def _agreement(world: mpi.World, worker: Worker) -> Callable[[bool], bool]:
+    """How workers decide that the run is over.
+
+    Where exchanges wait for one another and a clock ends the run, all must stop after
+    the same exchange: they vote before each. Otherwise everybody decides alone.
+    """
+    settings = worker.settings
+    if settings.order == "asynchronous" or settings.seconds is None or worker.center is None:
+        return bool
+    from mpi4py import MPI
+
+    voters = world.last(settings.workers)
+
+    def vote(over: bool) -> bool:
+        if worker.method.t % settings.tau:
+            return False
+        votes = np.array([over], np.int32)
+        request = voters.comm.Iallreduce(MPI.IN_PLACE, votes, MPI.MAX)
+        world.complete(request, "the other workers to vote")
+        return bool(votes[0])
+
+    return vote
+
+
+def _shared(world: mpi.World, snapshots: list[Snapshot], root: int) -> list[Snapshot]:
+    """Worker 0's snapshots, on every rank."""
+    notes = world.gather([(s.seconds, s.step) for s in snapshots])[root]
+    size = models.CONVNET_PARAMETERS
+    vectors = np.empty((len(notes), 2, size), np.float32)
+    for place, snapshot in zip(vectors, snapshots, strict=False):
+        place[:] = snapshot.x.numpy(), snapshot.center.numpy()
+    world.share(vectors, root)
+    both = torch.from_numpy(vectors)
+    return [Snapshot(*note, x, center) for note, (x, center) in zip(notes, both, strict=True)]
+
+
+def _evaluate(world: mpi.World, data, settings: Settings, snapshots: list[Snapshot]) -> list[dict]:
+    """Loss and accuracy of every snapshot, the work dealt out to all ranks."""
+    jobs = evaluate.jobs(snapshots, with_worker=METHODS[settings.method].exchanges)
+    mine = evaluate.carry_out(data, jobs[world.rank :: world.size])
+    return [evaluation for part in world.gather(mine) for evaluation in part]

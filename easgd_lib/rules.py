@@ -1,0 +1,93 @@
+"""The update rules, as the papers write them.
+
+Every function is pure: it takes vectors and numbers, returns new vectors, and
+knows no worker, no network and no message. A vector is anything with array
+arithmetic: a NumPy array, a torch tensor, a plain float. Shapes broadcast, so a
+rule applied to all workers at once, ``x`` of shape (p, d), is the same rule.
+
+Equation numbers without a name are the report's (Vicente and Lindé, 2024);
+"paper (5)" is Zhang, Choromanska and LeCun, *Deep learning with Elastic
+Averaging SGD*, NeurIPS 2015, arXiv:1412.6651.
+"""
+
+from typing import TypeVar
+
+Vector = TypeVar("Vector")
+
+
+def learning_rate(eta: float, gamma: float, t: int) -> float:
+    """η_t = η / (1 + γt)^½, t the worker's own step; γ = 0 is no decay (paper section 9.6)."""
+    return eta / (1 + gamma * t) ** 0.5
+
+
+def sgd_step(x: Vector, gradient: Vector, eta: float) -> Vector:
+    """Eq. (3): x ← x − η g(x)."""
+    return x - eta * gradient
+
+
+def look_ahead(x: Vector, velocity: Vector, delta: float) -> Vector:
+    """Where Nesterov's momentum takes its gradient: x + δv, *along* the velocity."""
+    return x + delta * velocity
+
+
+def nesterov_velocity(velocity: Vector, gradient: Vector, eta: float, delta: float) -> Vector:
+    """v ← δv − η g(x + δv); `gradient` was taken at the look-ahead (paper Algorithm 2)."""
+    return delta * velocity - eta * gradient
+
+
+def msgd_step(x: Vector, velocity: Vector) -> Vector:
+    """x ← x + v, momentum SGD in Sutskever's form (paper section 5)."""
+    return x + velocity
+
+
+def elastic_force(x: Vector, center: Vector, alpha: float) -> Vector:
+    """α(x^i − x̃): what one exchange moves, computed once, from one pair.
+
+    The worker subtracts this very vector and the center adds it (eqs. (7) and
+    (8); lines a and b of Figure 1), so x̃ + Σ x^i is conserved: elastic symmetry.
+    """
+    return alpha * (x - center)
+
+
+def elastic_exchange(x: Vector, center: Vector, alpha: float) -> tuple[Vector, Vector]:
+    """Lines a and b of Figure 1 (paper Algorithm 1): both sides move, from the old pair."""
+    force = elastic_force(x, center, alpha)
+    return x - force, center + force
+
+
+def easgd_step(x: Vector, gradient: Vector, force: Vector, eta: float) -> Vector:
+    """Eq. (7), paper (5), and the last line of Figure 1: x ← x − η g(x) − α(x − x̃).
+
+    `gradient` and `force` both belong to the saved x, the one before the exchange.
+    """
+    return x - eta * gradient - force
+
+
+def eamsgd_step(x: Vector, velocity: Vector, force: Vector) -> Vector:
+    """x ← x + v − α(x − x̃) (paper (7), Algorithm 2). The elastic force never enters v."""
+    return x + velocity - force
+
+
+def synchronous_easgd(
+    x: Vector, center: Vector, gradients: Vector, eta: float, alpha: float
+) -> tuple[Vector, Vector]:
+    """Eqs. (7) and (8), paper (5)-(6): all p workers and the center move at once.
+
+    With α = ηρ and β = pα these are eqs. (5) and (6), paper (3)-(4).
+
+    Parameters
+    ----------
+    x, gradients : (p, d) arrays
+        The workers and the gradients at these same x.
+    center : (d,) array
+
+    Returns
+    -------
+    (p, d) array, (d,) array
+        The new workers and the new center, both from the old ones.
+    """
+    beta = len(x) * alpha
+    return (
+        x - eta * gradients - alpha * (x - center),
+        (1 - beta) * center + beta * x.mean(0),
+    )
