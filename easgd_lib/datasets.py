@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from easgd_lib import paths
 from easgd_lib.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = "sample"
+ORIGINAL = "the original files, by checksum"
 FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}  # torchvision's class, and its folder
 MEAN_STD = {"mnist": (0.1307, 0.3081), "fashion-mnist": (0.2860, 0.3530)}
 SAMPLE_SPLIT_SEED = 20150425  # fixed: the sample's split is part of what "sample" means
@@ -52,7 +53,7 @@ class Dataset:
 
 def places() -> list[Path]:
     """Where data is looked for: the folder EASGD_DATA, then `data/` of the clone."""
-    return [Path(p).expanduser() for p in [os.environ.get("EASGD_DATA")] if p] + [ROOT / "data"]
+    return [Path(p).expanduser() for p in [os.environ.get("EASGD_DATA")] if p] + [paths.DATA]
 
 
 def find(name: str) -> Path | None:
@@ -96,7 +97,7 @@ def _load_torchvision(name: str) -> Dataset:
         train, test = (cls(str(root), train=part, download=False) for part in (True, False))
     except Exception as error:
         raise DataError(f"{root / FOLDERS[name]} cannot be read: {error}; {_cure(root)}") from error
-    return Dataset(name, str(root), train.data, train.targets, test.data, test.targets)
+    return Dataset(name, ORIGINAL, train.data, train.targets, test.data, test.targets)
 
 
 def _root(name: str) -> Path:
@@ -122,7 +123,7 @@ def _check_files(name: str, root: Path):
 
 
 def _cure(root: Path) -> str:
-    if root == ROOT / "data":
+    if root == paths.DATA:
         return "remove it and run `make data`"
     return "replace it with a sound copy, or unset EASGD_DATA and run `make data`"
 
@@ -145,7 +146,7 @@ def _load_sample() -> Dataset:
     return Dataset(SAMPLE, where, train_images, train_labels, test_images, test_labels)
 
 
-def download(name: str, root: Path = ROOT / "data"):
+def download(name: str, root: Path = paths.DATA):
     """Fetch a data set with torchvision, its mirrors and checksums, into `root`."""
     import torchvision
 

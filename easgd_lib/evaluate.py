@@ -32,7 +32,7 @@ class Evaluator:
 
     @torch.inference_mode()
     def __call__(self, vector: Tensor) -> dict[str, float]:
-        """`train_accuracy` and `test_accuracy` (fractions), and `test_loss`, of `vector`."""
+        """`train_accuracy`, `test_accuracy` (fractions) and `train_loss` of `vector`."""
         self.flat.vector.copy_(vector)
         self._recompute_statistics()
         train = self._predict(self.train)
@@ -40,7 +40,7 @@ class Evaluator:
         return {
             "train_accuracy": _accuracy(train, self.train_labels),
             "test_accuracy": _accuracy(test, self.test_labels),
-            "test_loss": torch.nn.functional.cross_entropy(test, self.test_labels).item(),
+            "train_loss": torch.nn.functional.cross_entropy(train, self.train_labels).item(),
         }
 
     def _recompute_statistics(self):
@@ -66,9 +66,15 @@ def jobs(snapshots: list[Snapshot], *, with_worker: bool) -> list[tuple]:
 
 
 def carry_out(data: Dataset, jobs: list[tuple]) -> list[dict]:
-    """Evaluate these, in their order; each result keeps its seconds, step and rank."""
+    """Evaluate these, in their order; each result keeps its seconds, step and rank.
+
+    A worker's `train_loss` is what it met on its batches, logged while it trained.
+    """
     evaluator = Evaluator(data)
-    return [
-        {"seconds": seconds, "step": step, "rank": rank, "metrics": evaluator(vector)}
-        for seconds, step, rank, vector in jobs
-    ]
+    results = []
+    for seconds, step, rank, vector in jobs:
+        metrics = evaluator(vector)
+        if rank != CENTER:
+            del metrics["train_loss"]
+        results.append({"seconds": seconds, "step": step, "rank": rank, "metrics": metrics})
+    return results

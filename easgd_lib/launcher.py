@@ -24,8 +24,7 @@ class MPIEngineSetLauncher(_MPIEngineSetLauncher):
 
     @default("mpi_args")
     def _mpi_args(self):
-        open_mpi = mpi.is_open_mpi(mpi.mpiexec_version(self.mpi_cmd[0]))
-        return mpi.OPEN_MPI_ARGUMENTS if open_mpi else []
+        return mpi.arguments(self.mpi_cmd[0])
 
     @default("stop_seconds_until_kill")
     def _stop_seconds_until_kill(self):

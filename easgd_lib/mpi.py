@@ -54,8 +54,17 @@ def mpiexec_version(command: str) -> str:
     return (shown.stdout.strip().splitlines() or [""])[0]
 
 
-def is_open_mpi(version: str) -> bool:
-    return any(name in version for name in ("Open MPI", "OpenRTE", "PRRTE", "prte"))
+def arguments(command: str) -> list[str]:
+    """What this mpiexec should be told; nothing, if it is not Open MPI's."""
+    version = mpiexec_version(command)
+    ours = any(name in version for name in ("Open MPI", "OpenRTE", "PRRTE", "prte"))
+    return OPEN_MPI_ARGUMENTS if ours else []
+
+
+def shared_memory_folder() -> str | None:
+    """Where Open MPI keeps shared-memory windows; None where it is not a folder to look at."""
+    folder = os.environ.get("OMPI_MCA_osc_sm_backing_directory", "/dev/shm")
+    return folder if os.path.isdir(folder) else None
 
 
 def library_version() -> str:

@@ -171,7 +171,7 @@ def environment(data, threads: int, ranks: int, mpi: str | None) -> dict:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": data.description,
-        "data_from": data.where if data.name == "sample" else data.name,
+        "data_from": data.where,
         "cores": cores(),
         "threads_per_worker": threads,
         "ranks": ranks,

