@@ -64,6 +64,7 @@ def _option(name: str, kind, help: str, **more):
 @_option("--seed", int, "Fixes start and batches.")
 @_option("--precision", choices.PRECISIONS, "Of the arithmetic.")
 @_option("--threads", int, "Per worker.  [the cores shared out]")
+@_option("--snapshots", int, "Points on the center's curve, evaluated after training.")
 @click.option("--allow-unstable", is_flag=True, help="Let α leave its limit.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the record here, as JSON.")
 def train(workers: int | None, out: Path | None, **given):

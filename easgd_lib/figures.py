@@ -79,14 +79,16 @@ def figure_3(runs: dict[str, list[Run]]) -> Figure:
     axes[0].set_title("the report's panel", fontsize="medium")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=6, frameon=False, handlelength=4
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=6,
+        frameon=False,
+        handlelength=4,
+        title="thick, with markers: the center (of SGD: its x)   ·   "
+        "thin: worker 0 (its loss is that of its own batches)",
     )
     figure.suptitle(_statement(runs), fontsize="medium")
-    figure.supxlabel(
-        "thick, with markers: the center (of SGD: its x)   ·   "
-        "thin: worker 0 (its loss is that of its own batches)",
-        fontsize="small",
-    )
     return figure
 
 
@@ -115,7 +117,7 @@ def _note_hidden(axis, table: pd.DataFrame):
     """Say which curves end below the axis, and where: nothing vanishes silently."""
     ends = table.groupby(["curve", "who"], sort=False).value.agg(["last", "max"])
     hidden = ends[ends["max"] < ACCURACY_FLOOR]["last"]
-    notes = [f"{CURVES[curve][0]}, {who}: below, ends at {end:.2f}" for (curve, who), end in hidden.items()]
+    notes = [f"{CURVES[curve][0]}: {who} below, at {end:.2f}" for (curve, who), end in hidden.items()]
     axis.text(0.98, 0.03, "\n".join(notes), transform=axis.transAxes, ha="right", fontsize="small")
 
 

@@ -23,6 +23,10 @@ LONGEST_PAUSE = 5e-4  # seconds between two polls of a long wait
 CRY = 99  # message tag: "I failed, stop waiting for me"
 LAUNCHER_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
+# Requests that nobody waits for any more. A message may still arrive: its buffer, which the
+# request keeps, must stay where it is.
+_ABANDONED: list = []
+
 # Environment for Open MPI 5 on few cores and in containers: root is allowed, more ranks
 # than cores are allowed, a rank that waits inside MPI yields, no ssh is looked for.
 ENVIRONMENT = {
@@ -109,7 +113,6 @@ class World:
     def __init__(self, comm, limit: float = WAIT_LIMIT):
         self.comm, self.limit = comm, limit
         self.rank, self.size = comm.rank, comm.size
-        self._cries: list = []
 
     @classmethod
     def of(cls, ranks: int) -> "World":
@@ -140,7 +143,11 @@ class World:
 
     def complete(self, request, what: str, limit: float | None = None):
         """Wait for an MPI request."""
-        self.wait(request.Test, what, limit)
+        try:
+            self.wait(request.Test, what, limit)
+        except BaseException:
+            _ABANDONED.append(request)
+            raise
 
     def barrier(self, what: str, limit: float | None = None):
         self.complete(self.comm.Ibarrier(), what, limit)
@@ -167,7 +174,7 @@ class World:
         """Tell every other rank that this one failed. Returns at once."""
         message = np.frombuffer(text.encode()[:1000], np.uint8)
         others = [rank for rank in range(self.size) if rank != self.rank]
-        self._cries = [(message, self.comm.Isend(message, rank, CRY)) for rank in others]
+        _ABANDONED.extend(self.comm.Isend(message, rank, CRY) for rank in others)
 
     def listen(self):
         """Raise `PeerFailed` if another rank cried out."""

@@ -104,7 +104,12 @@ def _agreement(world: mpi.World, worker: Worker) -> Callable[[bool], bool]:
     """
     settings = worker.settings
     if settings.order == "asynchronous" or settings.seconds is None or worker.center is None:
-        return bool
+
+        def alone(over: bool) -> bool:
+            world.listen()
+            return over
+
+        return alone
     from mpi4py import MPI
 
     voters = world.last(settings.workers)

@@ -1,0 +1,84 @@
+"""Shared by all tests: nothing live, one thread, no data but what a test names."""
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from easgd_lib import mpi
+
+# Before any kernel, engine or rank inherits the environment.
+os.environ |= {"IPP_NONINTERACTIVE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+
+CLUSTER_WORDS = ("ipyparallel.controller", "ipyparallel.engine", "ipcluster", "mpiexec", "prterun")
+
+
+def cluster_processes() -> dict[int, str]:
+    """Every controller, engine or mpiexec of this user that is alive now."""
+    found = {}
+    for process in psutil.process_iter(["pid", "cmdline", "status"]):
+        words = " ".join(process.info["cmdline"] or [])
+        alive = process.info["status"] != psutil.STATUS_ZOMBIE
+        if alive and any(word in words for word in CLUSTER_WORDS):
+            found[process.info["pid"]] = words
+    return found
+
+
+@pytest.fixture
+def nothing_left():
+    """Fails a test that leaves a controller, an engine or an mpiexec behind."""
+    before = set(cluster_processes())
+    yield
+    deadline = time.monotonic() + 15
+    while left := {p: w for p, w in cluster_processes().items() if p not in before}:
+        if time.monotonic() > deadline:
+            pytest.fail(f"left behind: {left}")
+        time.sleep(0.3)
+
+
+@pytest.fixture
+def no_data(monkeypatch, tmp_path):
+    """No MNIST anywhere, whatever this machine has."""
+    from easgd_lib import paths
+
+    monkeypatch.delenv("EASGD_DATA", raising=False)
+    monkeypatch.setattr(paths, "DATA", tmp_path / "data")
+
+
+def run_ranks(n: int, *arguments: str, timeout: float = 120, **environment: str):
+    """`mpiexec -n N python …`, as a user would, from this very environment."""
+    command = mpi.mpiexec()
+    assert command, "the tests need an mpiexec"
+    return subprocess.run(
+        [command, "-n", str(n), *mpi.arguments(command), sys.executable, *arguments],
+        env=dict(os.environ) | mpi.ENVIRONMENT | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def easgd(*arguments: str, timeout: float = 120, **environment: str):
+    """The command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "easgd_lib", *arguments],
+        env=dict(os.environ) | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def assert_one_line(ran, *words: str):
+    """Status 2, and one line on stderr that contains these words."""
+    lines = [line for line in ran.stderr.splitlines() if line.startswith("easgd: ")]
+    assert ran.returncode == 2, ran.stderr
+    assert len(lines) == 1, ran.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+    assert "Traceback" not in ran.stderr

@@ -1,0 +1,119 @@
+"""Centers and methods on real ranks, against the simulator wherever the order is fixed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import assert_one_line, run_ranks
+
+from easgd_lib import Run, mpi
+
+PROGRAMS = str(Path(__file__).with_name("mpi_programs.py"))
+
+
+def run_program(workers: int, center: str, name: str, *arguments: str):
+    ran = run_ranks(workers + (center == "server"), PROGRAMS, name, center, *arguments)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout.split()
+
+
+@pytest.mark.parametrize("center", ["window", "server"])
+def test_pushes_from_four_ranks_lose_nothing(center):
+    """4 ranks hammer one center; x̃ + Σ x^i is unchanged to rounding, at awkward sizes too."""
+    said = run_program(4, center, "hammers", "486610x40", "1x1000", "7x1000", "1000003x10")
+    assert said.count("fine") == 4 + (center == "server")
+
+
+@pytest.mark.parametrize("center", ["window", "server"])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_mpi_is_the_simulator_on_a_quadratic(center, workers):
+    run_program(workers, center, "quadratics")
+
+
+@pytest.mark.parametrize("center", ["window", "server"])
+def test_mpi_is_the_simulator_on_the_network(center):
+    run_program(2, center, "networks")
+
+
+@pytest.mark.parametrize("center", ["window", "server"])
+def test_a_failing_rank_releases_all_others(center):
+    said = run_program(3, center, "failures")
+    assert said.count("failed") == 3
+    assert said.count("released") == 3 * (2 + (center == "server"))
+
+
+TRAIN = ["-m", "easgd_lib", "train", "--data", "sample", "--snapshots", "1", "--steps", "12"]
+
+
+def test_training_under_plain_mpiexec(tmp_path):
+    """The same training without ipyparallel: 3 ranks are a server and two workers."""
+    out = tmp_path / "run.json"
+    ran = run_ranks(
+        3, *TRAIN, "--method", "easgd", "--center", "server", "--tau", "4", "--out", str(out)
+    )
+    assert ran.returncode == 0, ran.stderr
+    run = Run.load(out)
+    assert (run.settings.workers, run.environment["ranks"]) == (2, 3)
+    assert run.exchanges == 2 * 3
+    assert run.time_split["communication"] > 0
+    assert run.table["rank"].isin([-1, 0, 1]).all()
+
+
+def test_ordered_seconds_end_together(tmp_path):
+    """Where workers wait for one another, a clock must not leave one of them waiting."""
+    out = tmp_path / "run.json"
+    ran = run_ranks(
+        2, *TRAIN[:-2], "--seconds", "1", "--method", "easgd", "--order", "synchronous",
+        "--tau", "3", "--out", str(out),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert 0.9 < Run.load(out).seconds < 30
+
+
+def test_workers_that_disagree_with_the_world_are_refused():
+    ran = run_ranks(2, *TRAIN, "--method", "easgd", "--workers", "5")
+    assert ran.returncode == 2
+    assert "mpiexec started 2: use mpiexec -n 5" in ran.stderr
+
+
+def test_a_loss_that_explodes_ends_every_rank():
+    ran = run_ranks(2, *TRAIN, "--method", "easgd", "--eta", "1e6", "--alpha", "0.1", "--tau", "1")
+    assert ran.returncode == 2
+    assert "the loss of worker" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_mpiexec_of_another_mpi_is_named():
+    """What a foreign launcher gives each process: its own word for the size, and no world."""
+    environment = dict(os.environ) | {"PMI_SIZE": "3", "PMI_RANK": "0"}
+    ran = subprocess.run(
+        [sys.executable, *TRAIN, "--method", "easgd"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert_one_line(ran, "started 3 ranks", "belongs to another MPI", str(mpi.mpiexec()))
+
+
+def test_no_shared_memory_left_says_so(tmp_path):
+    """A real file system with no room: the center's folder is a full tmpfs."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        ran = run_ranks(
+            2, *TRAIN, "--method", "easgd", OMPI_MCA_osc_sm_backing_directory=str(small)
+        )
+    finally:
+        subprocess.run(["umount", str(small)], check=False)
+    assert ran.returncode == 2
+    assert "no shared memory left" in ran.stderr
+    assert "--center server" in ran.stderr

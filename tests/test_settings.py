@@ -1,0 +1,112 @@
+"""Settings: what follows from what, and what is refused."""
+
+import math
+
+import pytest
+
+from easgd_lib import Settings
+from easgd_lib.errors import SettingsError
+
+
+def test_one_elastic_parameter_gives_the_others():
+    s = Settings("easgd", workers=4, eta=0.05, tau=10, beta=0.9)
+    assert (s.alpha, s.beta, s.rho) == pytest.approx((0.225, 0.9, 4.5))
+    assert s.rho_effective == pytest.approx(0.45)
+    assert Settings("easgd", workers=4, eta=0.05, alpha=0.225).beta == pytest.approx(0.9)
+    assert Settings("easgd", workers=4, eta=0.05, rho=4.5).alpha == pytest.approx(0.225)
+
+
+def test_the_reports_reading_spreads_beta_over_the_period():
+    s = Settings("easgd", workers=2, tau=64, beta=0.9, beta_per="step")
+    assert s.alpha == pytest.approx(0.9 / (2 * 64))
+    assert Settings("easgd", workers=2, tau=64, alpha=s.alpha, beta_per="step").beta == (
+        pytest.approx(0.9)
+    )
+
+
+def test_beta_is_nine_tenths_unless_said():
+    assert Settings("eamsgd", workers=2).alpha == pytest.approx(0.45)
+
+
+def test_replace_derives_anew_from_what_was_given():
+    base = Settings("easgd", workers=2, beta=0.8, seconds=3)
+    assert base.replace(workers=4).alpha == pytest.approx(0.2)
+    assert base.replace(alpha=0.1).beta == pytest.approx(0.2)
+    assert base.replace(steps=5).seconds is None
+
+
+def test_round_trip_through_a_record():
+    for s in (
+        Settings("easgd", workers=3, tau=4, rho=1.0, eta=0.1, beta_per="step", steps=7),
+        Settings("msgd", delta=0.5, gamma=0.1, epochs=2, data="sample"),
+        Settings("sgd"),
+    ):
+        assert Settings.from_dict(s.to_dict()) == s
+
+
+@pytest.mark.parametrize(
+    ("center", "order", "limit"),
+    [
+        ("window", "asynchronous", 2 / 5),
+        ("window", "synchronous", 2 / 5),
+        ("server", "synchronous", 2 / 5),
+        ("server", "asynchronous", 1.0),
+        ("window", "round_robin", 1.0),
+    ],
+)
+def test_the_guard_on_alpha(center, order, limit):
+    def make(alpha, **more):
+        return Settings("easgd", workers=4, alpha=alpha, center=center, order=order, **more)
+
+    assert make(limit * 0.999).alpha_limit == pytest.approx(limit)
+    with pytest.raises(SettingsError, match=f"{limit:.4g}"):
+        make(limit * 1.001)
+    assert make(limit * 1.001, allow_unstable=True).alpha > limit
+
+
+@pytest.mark.parametrize("beyond", [0.99, 1.01])
+def test_the_guard_is_where_the_exchange_starts_to_explode(beyond):
+    """Against the exchange's own matrix: p workers and x̃, all pushes from the same x̃."""
+    import numpy as np
+
+    p = 5
+    alpha = beyond * Settings("easgd", workers=p, alpha=0.1).alpha_limit
+    matrix = np.eye(p + 1) * (1 - alpha)
+    matrix[:p, p] = matrix[p, :p] = alpha
+    matrix[p, p] = 1 - p * alpha
+    radius = max(abs(np.linalg.eigvals(matrix)))
+    assert (radius > 1 + 1e-9) == (beyond > 1)
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ({"method": "easg"}, "unknown method"),
+        ({"method": "easgd", "alpha": 0.1, "beta": 0.2}, "alpha and beta"),
+        ({"method": "easgd", "workers": 0}, "workers"),
+        ({"method": "easgd", "workers": 1.5}, "workers"),
+        ({"method": "easgd", "tau": 0}, "tau"),
+        ({"method": "easgd", "alpha": -0.1}, "unstable"),
+        ({"method": "easgd", "alpha": math.nan}, "unstable"),
+        ({"method": "easgd", "eta": math.inf}, "eta"),
+        ({"method": "easgd", "delta": 0.9}, "does not use delta"),
+        ({"method": "sgd", "tau": 4}, "does not use tau"),
+        ({"method": "sgd", "beta": 0.9}, "no elastic force"),
+        ({"method": "sgd", "workers": 2}, "sequential"),
+        ({"method": "eamsgd", "delta": 1.0}, "delta"),
+        ({"method": "easgd", "seconds": 3, "steps": 4}, "seconds and steps"),
+        ({"method": "easgd", "seconds": -3}, "seconds"),
+        ({"method": "easgd", "seconds": 0}, "seconds"),
+        ({"method": "easgd", "data": "imagenet"}, "unknown data"),
+        ({"method": "easgd", "center": "cloud"}, "unknown center"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(bad, says):
+    with pytest.raises(SettingsError, match=says):
+        Settings(**bad)
+
+
+def test_the_server_is_one_rank_more():
+    assert Settings("easgd", workers=3, center="server").ranks == 4
+    assert Settings("easgd", workers=3).ranks == 3
+    assert Settings("sgd", center="server").ranks == 1
