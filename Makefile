@@ -35,10 +35,11 @@ check: setup
 	@mypy
 
 notebooks: setup
-	@IPP_NONINTERACTIVE=1 OMP_NUM_THREADS=1 python -m easgd_lib.store_notebooks $(NOTEBOOKS)
+	@IPP_NONINTERACTIVE=1 OMP_NUM_THREADS=1 jupyter nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.record_timing=False --log-level=WARN $(NOTEBOOKS)
 
 notebooks-check: setup
-	@IPP_NONINTERACTIVE=1 OMP_NUM_THREADS=1 python -m pytest --nbval $(NOTEBOOKS)
+	@python -m pytest --nbval $(NOTEBOOKS)
 
 assignments: setup
 	@cd notebooks/assignments && python -m nbgrader generate_assignment elastic_exchange \

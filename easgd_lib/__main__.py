@@ -20,7 +20,6 @@ def app():
 @app.command()
 def doctor():
     """Check MPI, mpiexec, ranks, cores, memory and data; say what is wrong and how to mend it."""
-    from rich.console import Console
     from rich.table import Table
 
     from easgd_lib.doctor import examine
@@ -29,7 +28,7 @@ def doctor():
     table = Table("", "check", "found", "how to mend it", box=None, pad_edge=False)
     for check in checks:
         table.add_row("!!" if check.cure else "ok", check.name, check.found, check.cure)
-    Console().print(table)
+    _console().print(table)
     wrong = [check.name for check in checks if check.cure]
     if wrong:
         raise SettingsError(f"{len(wrong)} to mend: {', '.join(wrong)}")
@@ -40,12 +39,16 @@ def _option(name: str, kind, help: str, **more):
     """An option whose default, where there is one, is that of `Settings`."""
     default = getattr(Settings, name.strip("-").replace("-", "_"), None)
     kind = click.Choice(kind) if isinstance(kind, tuple) else kind
-    return click.option(name, type=kind, default=default, show_default=default is not None, help=help, **more)
+    return click.option(
+        name, type=kind, default=default, show_default=default is not None, help=help, **more
+    )
 
 
 @app.command()
 @_option("--method", tuple(METHODS), "Update rule.", required=True)
-@click.option("--workers", type=int, help="p.  [1 for sequential methods, else 2; all of mpiexec's]")
+@click.option(
+    "--workers", type=int, help="p.  [1 for sequential methods, else 2; all of mpiexec's]"
+)
 @_option("--tau", int, "τ, local steps between exchanges.  [10]")
 @_option("--eta", float, "η, learning rate.")
 @_option("--alpha", float, "α, moving rate of one exchange. Give one of α, β, ρ.")
@@ -145,11 +148,17 @@ def _train_here(settings: Settings, display) -> dict | None:
         if numbers["worker"] == 0:
             display.update([numbers])
 
-    return simulate.train(settings, report) if settings.center == "local" else rank.run(settings, report)
+    return (
+        simulate.train(settings, report)
+        if settings.center == "local"
+        else rank.run(settings, report)
+    )
 
 
 @app.command()
-@click.option("--full", is_flag=True, help="Full MNIST, three seeds; replaces the committed figures.")
+@click.option(
+    "--full", is_flag=True, help="Full MNIST, three seeds; replaces the committed figures."
+)
 def reproduce(full: bool):
     """Run the report's Figure 3, draw it, and print its numbers.
 
@@ -181,6 +190,41 @@ def draw():
         raise SettingsError("there are no records to draw: run `easgd reproduce` first")
 
 
+@app.command()
+@click.option("--pairs", default=7, show_default=True, help="Interleaved pairs of each case.")
+@click.option("--seconds", default=5.0, show_default=True, help="Of training, each run.")
+def benchmark(pairs: int, seconds: float):
+    """Measure what exchanging costs, against two workers that never exchange."""
+    from rich.table import Table
+    from tqdm import tqdm
+
+    from easgd_lib import benchmark
+    from easgd_lib.engines import cluster
+
+    runs = len(benchmark.CASES) * pairs
+    with cluster(2, center="server") as engines:
+        measured = benchmark.pairs(engines.train, pairs, seconds)
+        results = benchmark.costs(list(tqdm(measured, total=runs, disable=None)))
+    table = Table(
+        "center", "images/s, relative", "all pairs", "exchanging", box=None, pad_edge=False
+    )
+    for cost in results:
+        every = " ".join(f"{speed:.2f}" for speed in cost.pairs)
+        table.add_row(cost.case, f"{cost.speed:.3f}", every, f"{cost.communication:.2%}")
+    _console().print(table)
+
+
+@app.command()
+@click.argument("names", nargs=-1, type=click.Choice(choices.DATASETS[1:]))
+def data(names: tuple[str, ...]):
+    """Download full data sets into data/ with torchvision: its mirrors, its checksums."""
+    from easgd_lib import datasets
+
+    for name in names or choices.DATASETS[1:]:
+        datasets.download(name)
+        click.echo(f"{name}: whole, in data/{datasets.FOLDERS[name]}")
+
+
 def _draw(*, quick: bool) -> bool:
     from easgd_lib import experiments, figures, paths
 
@@ -193,9 +237,14 @@ def _draw(*, quick: bool) -> bool:
     return True
 
 
+def _console():
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
 def _print_runs(runs: dict):
     """One row a run: what one wants to know first."""
-    from rich.console import Console
     from rich.table import Table
 
     headings = ("center", "worker 0", "images/s", "exchanging", "exchanges", "seconds")
@@ -214,12 +263,12 @@ def _print_runs(runs: dict):
             f"{run.exchanges:,}",
             f"{run.seconds:.1f}",
         )
-    console = Console()
+    console = _console()
     console.print(table)
     first = next(iter(runs.values())).environment
     if first.get("oversubscribed"):
         console.print("more threads than cores: these speeds are not those of a free machine")
-    console.print(f"data: {first['data']} ({first['data_from']})", highlight=False)
+    console.print(f"data: {first['data']} ({first['data_from']})")
 
 
 def main() -> None:

@@ -146,12 +146,18 @@ def _load_sample() -> Dataset:
     return Dataset(SAMPLE, where, train_images, train_labels, test_images, test_labels)
 
 
-def download(name: str, root: Path = paths.DATA):
-    """Fetch a data set with torchvision, its mirrors and checksums, into `root`."""
+def download(name: str):
+    """Fetch a data set with torchvision, its mirrors and checksums, into data/."""
     import torchvision
 
-    getattr(torchvision.datasets, FOLDERS[name])(str(root), download=True)
-    _check_files(name, root)
+    try:
+        getattr(torchvision.datasets, FOLDERS[name])(str(paths.DATA), download=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"{name} could not be downloaded ({error}): try again later, or copy "
+            f"{FOLDERS[name]}/raw from another machine into {paths.DATA}"
+        ) from error
+    _check_files(name, paths.DATA)
 
 
 def generator(seed: int, worker: int) -> np.random.Generator:

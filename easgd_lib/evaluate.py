@@ -8,6 +8,7 @@ from easgd_lib.datasets import Dataset
 from easgd_lib.flat import Flat
 from easgd_lib.records import CENTER
 from easgd_lib.worker import Snapshot
+
 TRAIN_SUBSET = 2_000  # training accuracy is taken on these first images, the same for all
 STATISTICS_SUBSET = 1_000  # and BatchNorm's statistics are those of these
 CHUNK = 250

@@ -117,7 +117,9 @@ def _note_hidden(axis, table: pd.DataFrame):
     """Say which curves end below the axis, and where: nothing vanishes silently."""
     ends = table.groupby(["curve", "who"], sort=False).value.agg(["last", "max"])
     hidden = ends[ends["max"] < ACCURACY_FLOOR]["last"]
-    notes = [f"{CURVES[curve][0]}: {who} below, at {end:.2f}" for (curve, who), end in hidden.items()]
+    notes = [
+        f"{CURVES[curve][0]}: {who} below, at {end:.2f}" for (curve, who), end in hidden.items()
+    ]
     axis.text(0.98, 0.03, "\n".join(notes), transform=axis.transAxes, ha="right", fontsize="small")
 
 
@@ -172,6 +174,19 @@ def save(figure: Figure, stem: Path, description: str, points: pd.DataFrame):
     write_atomically(stem.with_suffix(".csv"), points.to_csv(index=False).encode())
 
 
+def show(figure: Figure, description: str):
+    """Put a figure on a notebook's page, with its description as alternative text."""
+    from IPython.display import display
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    display(
+        {"image/png": buffer.getvalue(), "text/plain": description},
+        metadata={"image/png": {"alt": description}},
+        raw=True,
+    )
+
+
 def live_curve(curves: dict[int, list[tuple[float, float]]]):
     """Each worker's loss so far, as an image to show in place."""
     from IPython.display import Image
@@ -180,7 +195,11 @@ def live_curve(curves: dict[int, list[tuple[float, float]]]):
     figure = Figure(figsize=(5, 2.4), layout="constrained")
     axis = figure.subplots()
     for worker, line in sorted(curves.items()):
-        axis.plot(*zip(*line, strict=True), label=f"worker {worker}", ls=["-", "--", ":", "-."][worker % 4])
+        axis.plot(
+            *zip(*line, strict=True),
+            label=f"worker {worker}",
+            ls=["-", "--", ":", "-."][worker % 4],
+        )
     axis.set(xlabel="seconds", ylabel="training loss", yscale="log")
     axis.legend(frameon=False)
     buffer = io.BytesIO()

@@ -5,6 +5,7 @@ must not outlive it. Runs as a script of its own, so it imports nothing of the p
 """
 
 import sys
+from contextlib import suppress
 
 import psutil
 
@@ -25,10 +26,8 @@ def end(pids: list[int], grace: float = 5.0):
 
 
 def _quietly(action):
-    try:
+    with suppress(psutil.Error):  # it may have gone by itself
         action()
-    except psutil.Error:
-        pass  # it went by itself
 
 
 def main(owner: int, pids: list[int]):
@@ -37,17 +36,11 @@ def main(owner: int, pids: list[int]):
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             if not any(psutil.pid_exists(pid) for pid in pids):
                 return
-            _wait(process)
+            with suppress(psutil.TimeoutExpired):
+                process.wait(timeout=1)
     except psutil.NoSuchProcess:
         pass
     end(pids)
-
-
-def _wait(process: psutil.Process):
-    try:
-        process.wait(timeout=1)
-    except psutil.TimeoutExpired:
-        pass
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ class Settings:
         given = [name for name in ELASTIC if getattr(self, name) is not None]
         if len(given) > 1:
             raise SettingsError(
-                f"give one of alpha, beta, rho, not {' and '.join(given)}: the others follow from it"
+                f"give one of alpha, beta, rho, not {' and '.join(given)}: the others follow"
             )
         self._set("given", given[0] if given else "beta")
         if not given:

@@ -1,4 +1,4 @@
-"""Shared by all tests: nothing live, one thread, no data but what a test names."""
+"""What the tests share: starting ranks and commands as a user would, and looking for leftovers."""
 
 import os
 import subprocess
@@ -8,10 +8,7 @@ import time
 import psutil
 import pytest
 
-from easgd_lib import mpi
-
-# Before any kernel, engine or rank inherits the environment.
-os.environ |= {"IPP_NONINTERACTIVE": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+from easgd_lib import mpi, reaper
 
 CLUSTER_WORDS = ("ipyparallel.controller", "ipyparallel.engine", "ipcluster", "mpiexec", "prterun")
 
@@ -52,14 +49,16 @@ def run_ranks(n: int, *arguments: str, timeout: float = 120, **environment: str)
     """`mpiexec -n N python …`, as a user would, from this very environment."""
     command = mpi.mpiexec()
     assert command, "the tests need an mpiexec"
-    return subprocess.run(
-        [command, "-n", str(n), *mpi.arguments(command), sys.executable, *arguments],
-        env=dict(os.environ) | mpi.ENVIRONMENT | environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    words = [command, "-n", str(n), *mpi.arguments(command), sys.executable, *arguments]
+    environment = dict(os.environ) | mpi.ENVIRONMENT | environment
+    pipe = subprocess.PIPE
+    ran = subprocess.Popen(words, env=environment, stdout=pipe, stderr=pipe, text=True)
+    try:
+        out, err = ran.communicate(timeout=timeout)
+    except BaseException:
+        reaper.end([ran.pid])  # mpiexec and its ranks: an orphan would eat a core
+        raise
+    return subprocess.CompletedProcess(words, ran.returncode, out, err)
 
 
 def easgd(*arguments: str, timeout: float = 120, **environment: str):

@@ -37,7 +37,9 @@ def broken(tmp_path, monkeypatch):
 
 
 def test_a_corrupt_file_is_named_with_its_cure(broken):
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte is truncated or corrupt: replace"):
+    with pytest.raises(
+        DataError, match=r"train-images-idx3-ubyte is truncated or corrupt: replace"
+    ):
         datasets.check("mnist")
 
 

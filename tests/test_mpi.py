@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import assert_one_line, run_ranks
 
+from conftest import assert_one_line, run_ranks
 from easgd_lib import Run, mpi
 
 PROGRAMS = str(Path(__file__).with_name("mpi_programs.py"))
@@ -104,7 +104,9 @@ def test_no_shared_memory_left_says_so(tmp_path):
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)],
+        capture_output=True,
+        check=False,
     )
     if mounted.returncode:
         pytest.skip("needs the right to mount a file system")

@@ -69,7 +69,9 @@ def test_noise_is_each_worker_s_own_and_repeats():
     assert np.array_equal(one.workers, again.workers)
     # α = 0 is p independent runs, each of which a sequential run with its noise repeats.
     assert len(np.unique(one.workers[-1])) == 3
-    alone = simulate.trajectory(Settings("sgd", eta=0.1, seed=4), Quadratic(1, 1), 1.0, 30, "synchronous")
+    alone = simulate.trajectory(
+        Settings("sgd", eta=0.1, seed=4), Quadratic(1, 1), 1.0, 30, "synchronous"
+    )
     assert np.allclose(alone.workers[:, 0], one.workers[:, 0], atol=1e-12)
 
 
@@ -110,5 +112,7 @@ def test_digits_learn_in_one_process_and_repeat_to_the_bit():
 
 def test_a_loss_that_explodes_says_who_and_when():
     settings = Settings("easgd", workers=2, eta=1e6, steps=20, center="local", data="sample")
-    with pytest.raises(NotFinite, match=r"worker 0 is (nan|inf) at step \d+ \(easgd, p = 2, η = 1e\+06"):
+    with pytest.raises(
+        NotFinite, match=r"worker 0 is (nan|inf) at step \d+ \(easgd, p = 2, η = 1e\+06"
+    ):
         simulate.train(settings)

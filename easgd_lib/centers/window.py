@@ -66,13 +66,13 @@ class WindowCenter:
         node.Free()
         if not one_computer:
             raise MPIError(
-                "center window needs all ranks on one computer: use --center server across several"
+                "center window needs all ranks on one computer; across several use --center server"
             )
         folder = shared_memory_folder()
         if folder and (free := shutil.disk_usage(folder).free) < size:
             raise MPIError(
                 f"no shared memory left: the center takes {size / 2**20:.1f} MiB, {folder} has "
-                f"{free / 2**20:.1f} MiB; free some (in Docker: --shm-size=1g) or use --center server"
+                f"{free / 2**20:.1f} MiB; free some (Docker: --shm-size=1g) or use --center server"
             )
 
     def _shared_lock(self) -> int:

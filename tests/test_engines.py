@@ -1,0 +1,185 @@
+"""ipyparallel engines under MPI: really started, really killed, nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import psutil
+import pytest
+
+import easgd_lib
+from conftest import cluster_processes
+from easgd_lib import Settings
+from easgd_lib.errors import DataError, MPIError, NotFinite, SettingsError
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+SHORT = {"workers": 2, "data": "sample", "steps": 12, "snapshots": 1, "tau": 4}
+
+
+@pytest.fixture(scope="module")
+def engines():
+    with easgd_lib.cluster(2) as running:
+        yield running
+
+
+@pytest.mark.usefixtures("engines")
+class TestOneCluster:
+    """Everything that can share one set of engines, in an order in which each survives the last."""
+
+    @pytest.fixture
+    def nothing_left(self):
+        """The engines stay until the module ends, where the last test looks for leftovers."""
+
+    def test_engine_ids_are_ranks(self, engines):
+        assert engines.client.ids == [0, 1]
+        ranks = engines.view.apply_sync(_rank_and_size)
+        assert ranks == [(0, 2), (1, 2)]
+
+    def test_training_makes_a_whole_record(self, engines, tmp_path):
+        run = engines.train(Settings("eamsgd", **SHORT))
+        assert run.exchanges == 2 * 3
+        assert run.final_test_accuracy > 0.5
+        assert set(run.time_split) == {"compute", "data", "communication"}
+        assert run.images_per_second > 0
+        assert run.workers_lost == []
+        assert set(run.table.metric) == {"train_loss", "train_accuracy", "test_accuracy"}
+        again = easgd_lib.Run.load(run.save(tmp_path / "deep" / "run.json"))
+        assert again.settings == run.settings
+        assert again.table.value.round(5).equals(run.table.value.round(5))
+
+    def test_a_sequential_method_uses_one_engine(self, engines):
+        run = engines.train(Settings("msgd", data="sample", steps=5, snapshots=1))
+        assert (run.exchanges, run.environment["ranks"]) == (0, 1)
+
+    def test_an_exploding_loss_is_an_error_here_and_the_engines_live_on(self, engines):
+        with pytest.raises(NotFinite, match=r"worker [01] is nan at step \d+ \(easgd, p = 2"):
+            engines.train(Settings("easgd", eta=1e6, alpha=0.1, **SHORT))
+        assert engines.train(Settings("easgd", **SHORT)).exchanges == 6
+
+    def test_no_data_is_an_error_before_anything_runs(self, engines, no_data):
+        with pytest.raises(DataError, match="make data"):
+            engines.train(Settings("easgd", **SHORT | {"data": "mnist"}))
+
+    def test_the_simulator_needs_no_engines(self, engines):
+        with pytest.raises(SettingsError, match="one process"):
+            engines.train(Settings("easgd", center="local", **SHORT))
+
+    def test_a_server_is_one_engine_more_and_is_provided(self, engines):
+        run = engines.train(Settings("easgd", center="server", **SHORT))
+        assert run.environment["ranks"] == 3
+        assert run.exchanges == 6
+
+    def test_a_killed_engine_is_an_error_not_a_hang(self, engines):
+        victim = engines.client[1].apply_sync(os.getpid)
+        threading.Timer(8, os.kill, (victim, signal.SIGKILL)).start()
+        began = time.monotonic()
+        with pytest.raises(MPIError, match="an engine died"):
+            engines.train(Settings("easgd", **SHORT | {"steps": None, "seconds": 600}))
+        assert time.monotonic() - began < 90
+        assert engines.train(Settings("easgd", **SHORT)).exchanges == 6, "on fresh engines"
+
+
+def _rank_and_size():
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
+
+
+def test_workers_must_be_positive():
+    with pytest.raises(SettingsError):
+        easgd_lib.cluster(0)
+
+
+def script(text: str) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(text)]
+
+
+TRAIN_FOREVER = script("""
+    import easgd_lib
+    with easgd_lib.cluster(2) as engines:
+        print("up", flush=True)
+        engines.train(easgd_lib.Settings("easgd", workers=2, data="sample", seconds=600))
+""")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_or_killed_client_leaves_no_process(how):
+    client = subprocess.Popen(
+        TRAIN_FOREVER, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert client.stdout.readline() == "up\n"
+    assert cluster_processes()
+    time.sleep(6)  # into the training
+    client.send_signal(how)
+    assert client.wait(timeout=60) != 0
+    # `nothing_left` looks for what remains, for 15 seconds.
+
+
+@pytest.fixture
+def ipcluster(tmp_path):
+    """`ipcluster start --engines=MPIEngineSetLauncher`, word for word, from another directory."""
+    environment = dict(os.environ) | {"IPYTHONDIR": str(tmp_path / "ipython")}
+    os.environ["IPYTHONDIR"] = environment["IPYTHONDIR"]
+    started = []
+
+    def start(*more: str):
+        command = [os.path.join(os.path.dirname(sys.executable), "ipcluster"), "start"]
+        process = subprocess.Popen(
+            [*command, "--engines=MPIEngineSetLauncher", *more],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        for line in process.stderr:
+            if "Engines appear to have started successfully" in line or "Started" in line:
+                break
+        return process
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+    del os.environ["IPYTHONDIR"]
+
+
+def attached(workers: int, **more):
+    """`ipcluster` says that it started before the engines have registered: wait for them."""
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            return easgd_lib.cluster(workers, attach="", **more).start()
+        except MPIError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(2)
+
+
+def test_ipcluster_word_for_word_more_engines_than_cores(ipcluster):
+    ipcluster("-n", "4")
+    engines = attached(4)
+    try:
+        assert engines.view.apply_sync(_rank_and_size) == [(i, 4) for i in range(4)]
+        assert engines.train(Settings("easgd", **SHORT)).exchanges == 6  # 2 of the 4
+    finally:
+        engines.stop()
+    with pytest.raises(MPIError, match="takes 5 engines, the cluster has 4"):
+        easgd_lib.cluster(5, attach="").start()
+
+
+def test_ipcluster_without_a_number_starts_too(ipcluster):
+    ipcluster()
+    engines = attached(1)
+    assert len(engines.client) == (psutil.cpu_count() or 1)
+    engines.stop()
+
+
+def test_nothing_to_attach_to_says_how_to_start_it():
+    with pytest.raises(MPIError, match="ipcluster start --engines=MPIEngineSetLauncher"):
+        easgd_lib.cluster(2, attach="nobody").start()

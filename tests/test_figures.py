@@ -1,0 +1,87 @@
+"""Figures: drawn from records alone, the same bytes every time, with their data and their words."""
+
+import pandas as pd
+import pytest
+
+from easgd_lib import Run, Settings, experiments, figures
+from easgd_lib.records import COLUMNS
+
+
+@pytest.fixture
+def runs() -> dict[str, list[Run]]:
+    """Made-up records with the shape of real ones: figures must not care where they are from."""
+    found: dict[str, list[Run]] = {}
+    for name, settings in experiments.figure_3(quick=True, data="sample").items():
+        slow = 0.5 if name.startswith("easgd-tau64") else 0.05
+        rows = [
+            (float(t), t, 200 * t, rank, metric, 1 - slow / (1 + t))
+            for rank in (-1, 0)
+            for metric in figures.PANELS
+            for t in range(6)
+        ]
+        where = {"data": "sample, 4,000", "threads_per_worker": 1, "cores": 2}
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        found[name.split("-seed")[0]] = [Run(settings, 0.9, 1.0, 5.0, {}, 0, table, where)]
+    return found
+
+
+def test_the_same_records_give_the_same_bytes(runs, tmp_path):
+    contents = []
+    for folder in ("one", "two"):
+        stem = tmp_path / folder / "figure3"
+        figures.save(figures.figure_3(runs), stem, figures.describe(runs), figures.points(runs))
+        contents.append(
+            [stem.with_suffix(s).read_bytes() for s in (".png", ".pdf", ".txt", ".csv")]
+        )
+    assert contents[0] == contents[1]
+    assert all(contents[0])
+
+
+def test_all_points_and_all_settings_are_there(runs):
+    figure = figures.figure_3(runs)
+    assert len(figure.axes) == 3
+    statement = figure.get_suptitle()
+    for word in ("p = 2", "η = 0.01", "β = 0.9", "batch 100", "1 thread", "5,000 real digits"):
+        assert word in statement
+    lines = [line for line in figure.axes[0].lines if line.get_marker() not in ("None", None)]
+    assert len(lines) == len(experiments.FIGURE_3)
+    assert {label.get_text() for label in figure.legends[0].get_texts()} == {
+        label for label, _, _ in figures.CURVES.values()
+    }
+
+
+def test_curves_differ_without_colour():
+    dashes = [dashes for _, _, dashes in figures.CURVES.values()]
+    assert len(set(dashes)) == len(dashes)
+    assert len(set(figures.MARKERS.values())) == len(dashes)
+
+
+def test_experiments_run_store_and_resume(tmp_path):
+    trained = []
+
+    def train(settings: Settings) -> Run:
+        trained.append(settings)
+        table = pd.DataFrame([(0.0, 0, 0, -1, "test_accuracy", 0.5)], columns=COLUMNS)
+        return Run(settings, 0.5, 1.0, 1.0, {"compute": 1.0}, 0, table, {})
+
+    runs = experiments.figure_3(quick=False)
+    assert len(runs) == 18
+    first = list(experiments.carry_out(runs, tmp_path, train, resume=True))
+    again = list(experiments.carry_out(runs, tmp_path, train, resume=True))
+    assert len(trained) == 18, "finished runs are not repeated"
+    assert [name for name, _ in first] == [name for name, _ in again] == list(runs)
+    changed = {name: settings.replace(eta=0.5) for name, settings in runs.items()}
+    list(experiments.carry_out(changed, tmp_path, train, resume=True))
+    assert len(trained) == 36, "but changed ones are"
+
+
+def test_the_committed_figure_is_drawn_from_the_committed_records():
+    """By its points: pixels depend on the fonts of a matplotlib, points do not."""
+    from easgd_lib import paths
+
+    stored = experiments.stored(quick=False)
+    assert list(stored) == list(experiments.FIGURE_3)
+    committed = (paths.figures(quick=False) / "figure3.csv").read_text()
+    assert figures.points(stored).to_csv(index=False) == committed
+    text = (paths.figures(quick=False) / "figure3.txt").read_text()
+    assert figures.describe(stored) == text

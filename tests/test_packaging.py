@@ -1,0 +1,63 @@
+"""The three lists of requirements agree, and what is declared is what a user gets."""
+
+import re
+import tomllib
+from importlib.metadata import entry_points, version
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+import easgd_lib
+from easgd_lib.paths import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONDA_NAMES = {"torch": "pytorch"}
+
+
+def required() -> dict[str, SpecifierSet]:
+    requirements = map(Requirement, PROJECT["dependencies"])
+    return {CONDA_NAMES.get(r.name, r.name): r.specifier for r in requirements}
+
+
+def conda() -> dict[str, SpecifierSet]:
+    lines = (ROOT / "environment.yml").read_text().split("dependencies:")[1].splitlines()
+    names = [re.match(r"  - ([\w-]+) ?(.*)$", line) for line in lines]
+    return {m[1]: SpecifierSet(m[2].strip()) for m in names if m and m[1] != "pip"}
+
+
+def test_environment_yml_has_the_same_ranges():
+    found = conda()
+    assert found.pop("python") == SpecifierSet(PROJECT["requires-python"])
+    assert found == required()
+
+
+def test_the_lock_satisfies_the_ranges():
+    lines = (ROOT / "requirements-lock.txt").read_text().splitlines()
+    lock = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["check"]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(lock[requirement.name]), requirement
+
+
+@pytest.mark.parametrize("text", PROJECT["dependencies"])
+def test_what_is_installed_satisfies_the_ranges(text):
+    requirement = Requirement(text)
+    assert requirement.specifier.contains(version(requirement.name).split("+")[0])
+
+
+def test_the_launcher_name_is_registered():
+    found = entry_points(group="ipyparallel.engine_launchers", name="MPIEngineSetLauncher")
+    assert [entry.value for entry in found] == ["easgd_lib.launcher:MPIEngineSetLauncher"]
+
+
+def test_importing_the_package_loads_neither_torch_nor_mpi():
+    import subprocess
+    import sys
+
+    check = (
+        "import easgd_lib, sys; easgd_lib.Settings(method='easgd', workers=2); "
+        "assert not {'torch', 'mpi4py', 'ipyparallel', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+    assert "simulate" in dir(easgd_lib)
