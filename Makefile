@@ -5,8 +5,12 @@ TORCH_INDEX ?=
 
 BIN := .venv/bin
 READY := .venv/ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+
+# A virtual environment knows its own path: one that was moved is made anew.
+$(shell test ! -e $(READY) || grep -qsx '$(CURDIR)' $(READY) || rm -rf .venv)
 
 .PHONY: setup reproduce test check notebooks notebooks-check assignments lab data clean
 
@@ -15,12 +19,12 @@ setup: $(READY)
 $(READY): pyproject.toml requirements-lock.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make setup PYTHON=python3.12"; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || \
 	  { rm -rf .venv; echo "no venv here: install it (Debian: apt install python3-venv)"; exit 2; }
-	@echo "installing into .venv (once; torch is the large part)"
-	$(if $(TORCH_INDEX),$(BIN)/python -m pip install -q -c requirements-lock.txt torch torchvision --index-url $(TORCH_INDEX))
-	@$(BIN)/python -m pip install -q -c requirements-lock.txt -e '.[check]'
-	@touch $@
+	@echo "installing into .venv, once; PyTorch is the large part"
+	@$(if $(TORCH_INDEX),$(PIP) install -c requirements-lock.txt torch torchvision --index-url $(TORCH_INDEX))
+	@$(PIP) install -c requirements-lock.txt -e '.[check]'
+	@echo '$(CURDIR)' > $@
 
 reproduce: setup
 	@easgd reproduce
@@ -47,7 +51,7 @@ assignments: setup
 	@echo "student version: notebooks/assignments/release/elastic_exchange/"
 
 lab: setup
-	@jupyter lab notebooks/00-check-your-setup.ipynb
+	@jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00-check-your-setup.ipynb
 
 data: setup
 	@easgd data

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import ipyparallel as ipp
+import psutil
 from ipyparallel.error import EngineError, RemoteError
 
 from easgd_lib import datasets, errors, live, mpi, reaper
@@ -120,7 +121,7 @@ class Engines:
         if live.in_ipython():
             self.view.activate()
         worlds = self.view.apply_async(_world).get(timeout=START_LIMIT)
-        self._pids += [pid for _, _, pid in worlds]
+        self._pids += [pid for _, _, pid in worlds if _is_engine_here(pid)]
         expected = [[i, found] for i in range(found)]
         if [world[:2] for world in worlds] != expected:
             seen = ", ".join(f"engine {i} is rank {r} of {n}" for i, (r, n, _) in enumerate(worlds))
@@ -213,6 +214,13 @@ class Engines:
             self.client.send_signal(signal.SIGINT, targets=running, block=False)
         if not _all_ready(calls, RELEASE_LIMIT) and self.cluster is not None:
             self.stop()
+
+
+def _is_engine_here(pid: int) -> bool:
+    """Whether this is an engine on this computer: with a hostfile it may be on another."""
+    with suppress(psutil.Error):
+        return "ipyparallel.engine" in psutil.Process(pid).cmdline()
+    return False
 
 
 def _all_ready(calls: list, limit: float) -> bool:

@@ -12,7 +12,7 @@ PERIODS = (1, 4, 16, 64)  # τ, as in the report's Figure 3
 # The report's program: batches of 100, η = .01; β = .9 is the paper's, spread over p and τ.
 FIGURE_3_BASE = {"eta": 0.01, "batch_size": 100, "snapshots": 16}
 FIGURE_3 = {
-    "sgd-all-cores": {"method": "sgd"},
+    "sgd-all-cores": {"method": "sgd", "threads": 2},  # the cores that the two workers share
     "sgd-one-thread": {"method": "sgd", "threads": 1},
 } | {
     f"easgd-tau{tau}": {

@@ -34,7 +34,7 @@ def style():
     sns.set_theme(context="paper", style="ticks", font_scale=1.05)
     mpl.rcParams.update({
         "figure.dpi": 110,
-        "savefig.dpi": 200,
+        "savefig.dpi": 160,
         "pdf.fonttype": 42,
         "axes.grid": True,
         "grid.alpha": 0.35,
@@ -59,8 +59,8 @@ def points(runs: dict[str, list[Run]]) -> pd.DataFrame:
 def figure_3(runs: dict[str, list[Run]]) -> Figure:
     """The report's Figure 3, training accuracy against seconds, and two panels more.
 
-    Center: thick, with markers, one line per seed. Worker 0: thin, no markers. (The
-    sequential methods have no center but their own x.)
+    Center: thick, with markers, the mean over seeds, and a band from the lowest to the
+    highest. Worker 0: thin. (The sequential methods have no center but their own x.)
     """
     style()
     figure = Figure(figsize=(11, 4.9), layout="constrained")
@@ -78,6 +78,8 @@ def figure_3(runs: dict[str, list[Run]]) -> Figure:
             _note_hidden(axis, table[table.metric == metric])
     axes[0].set_title("the report's panel", fontsize="medium")
     handles, labels = axes[0].get_legend_handles_labels()
+    seeds = len(next(iter(runs.values())))
+    band = f"   ·   mean and range of {seeds} seeds" if seeds > 1 else ""
     figure.legend(
         handles,
         labels,
@@ -86,7 +88,7 @@ def figure_3(runs: dict[str, list[Run]]) -> Figure:
         frameon=False,
         handlelength=4,
         title="thick, with markers: the center (of SGD: its x)   ·   "
-        "thin: worker 0 (its loss is that of its own batches)",
+        "thin: worker 0 (its loss is that of its own batches)" + band,
     )
     figure.suptitle(_statement(runs), fontsize="medium")
     return figure
@@ -94,23 +96,28 @@ def figure_3(runs: dict[str, list[Run]]) -> Figure:
 
 def _draw_curve(axis, curve: str, table: pd.DataFrame):
     label, color, dashes = CURVES[curve]
-    for (seed, who), line in table.groupby(["seed", "who"]):
-        sequential = curve.startswith("sgd")
-        center = who == "center"
-        if sequential and not center:
-            continue  # its batch losses; its x is the center
-        axis.plot(
-            line.seconds,
-            line.value,
-            color=color,
-            dashes=dashes or (None, None),
-            linewidth=1.5 if center else 0.8,
-            alpha=1.0 if center else 0.75,
-            marker=MARKERS[curve] if center else None,
-            markersize=4,
-            markevery=2,
-            label=label if center and seed == table.seed.min() else None,
-        )
+    look = {"color": color, "dashes": dashes or (None, None)}
+    center, worker = (over_seeds(table[table.who == who]) for who in ("center", "worker 0"))
+    axis.fill_between(center.seconds, center["min"], center["max"], color=color, alpha=0.15, lw=0)
+    axis.plot(
+        center.seconds,
+        center["mean"],
+        linewidth=1.5,
+        marker=MARKERS[curve],
+        markersize=4,
+        markevery=2,
+        label=label,
+        **look,
+    )
+    if not curve.startswith("sgd"):  # a sequential method's x is its center
+        axis.plot(worker.seconds, worker["mean"], linewidth=0.8, alpha=0.75, **look)
+
+
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean, min and max of a curve's k-th points, one of each seed, at their mean second."""
+    k = table.groupby("seed").cumcount()
+    values = table.groupby(k).value.agg(["mean", "min", "max"])
+    return values.assign(seconds=table.groupby(k).seconds.mean())
 
 
 def _note_hidden(axis, table: pd.DataFrame):
@@ -127,10 +134,9 @@ def _statement(runs: dict[str, list[Run]]) -> str:
     """Data, p, η, β, batch, threads and machine: nobody should have to guess."""
     elastic = next(r[0] for name, r in runs.items() if name.startswith("easgd"))
     s, where = elastic.settings, elastic.environment
-    seeds = len(next(iter(runs.values())))
     source = " (5,000 real digits, not the full set)" if s.data == "sample" else ""
     return (
-        f"{where['data']}{source} · {seeds} seed{'s' if seeds > 1 else ''}\n"
+        f"{where['data']}{source}\n"
         f"p = {s.workers}, η = {s.eta:g}, β = {s.beta:g}, α = β/(pτ), batch {s.batch_size}, "
         f"{where['threads_per_worker']} thread per worker on {where['cores']} cores, "
         f"center: {s.center}"

@@ -135,8 +135,11 @@ def series(accounts: list[dict], evaluations: list[dict]) -> pd.DataFrame:
         for metric, value in e["metrics"].items()
     ]
     table = pd.DataFrame(rows, columns=[c for c in COLUMNS if c != "samples"])
-    logs = [np.array([(0.0, 0, 0, 0.0), *account["log"]]) for account in accounts]
-    samples = sum(np.interp(table.seconds, log[:, 0], log[:, 2]) for log in logs)
+    clocks = [
+        np.array([(0.0, 0), *((p[0], p[2]) for p in a["log"]), (a["seconds"], a["samples"])])
+        for a in accounts
+    ]
+    samples = sum(np.interp(table.seconds, clock[:, 0], clock[:, 1]) for clock in clocks)
     table["samples"] = np.rint(samples).astype(int)
     return table[COLUMNS]
 

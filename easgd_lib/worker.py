@@ -150,7 +150,7 @@ class Worker:
                 f"({self.settings.summary}): lower eta, or alpha"
             )
         self._losses.append(loss)
-        if self.progress - self._logged >= 1 / LOG_POINTS or self.progress >= 1:
+        if self.progress - self._logged >= 1 / LOG_POINTS:
             self._take_note()
         if self.watch.seconds - self._reported >= REPORT_EVERY:
             self._reported = self.watch.seconds
@@ -167,7 +167,6 @@ class Worker:
         return {
             "worker": self.index,
             "progress": min(self.progress, 1.0),
-            "step": self.method.t,
             "seconds": self.watch.seconds,
             "loss": sum(last) / len(last),
             "images_per_second": self.samples / self.watch.seconds,
@@ -192,8 +191,8 @@ class Worker:
         while not over(self.progress >= 1):
             self.step()
             self.snapshot_if_due()
-        if self._losses:
-            self._take_note()
+        if self._losses and (not self.log or self.progress - self._logged > 0.5 / LOG_POINTS):
+            self._take_note()  # a mean over a few batches more would only be noise
 
     def account(self) -> dict:
         """This worker's part of the record."""

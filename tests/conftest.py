@@ -1,39 +1,14 @@
-"""What the tests share: starting ranks and commands as a user would, and looking for leftovers."""
+"""Fixtures that several test files use."""
 
-import os
-import subprocess
-import sys
-import time
-
-import psutil
 import pytest
 
-from easgd_lib import mpi, reaper
-
-CLUSTER_WORDS = ("ipyparallel.controller", "ipyparallel.engine", "ipcluster", "mpiexec", "prterun")
-
-
-def cluster_processes() -> dict[int, str]:
-    """Every controller, engine or mpiexec of this user that is alive now."""
-    found = {}
-    for process in psutil.process_iter(["pid", "cmdline", "status"]):
-        words = " ".join(process.info["cmdline"] or [])
-        alive = process.info["status"] != psutil.STATUS_ZOMBIE
-        if alive and any(word in words for word in CLUSTER_WORDS):
-            found[process.info["pid"]] = words
-    return found
+from helpers import leaving_nothing
 
 
 @pytest.fixture
 def nothing_left():
-    """Fails a test that leaves a controller, an engine or an mpiexec behind."""
-    before = set(cluster_processes())
-    yield
-    deadline = time.monotonic() + 15
-    while left := {p: w for p, w in cluster_processes().items() if p not in before}:
-        if time.monotonic() > deadline:
-            pytest.fail(f"left behind: {left}")
-        time.sleep(0.3)
+    with leaving_nothing():
+        yield
 
 
 @pytest.fixture
@@ -43,41 +18,3 @@ def no_data(monkeypatch, tmp_path):
 
     monkeypatch.delenv("EASGD_DATA", raising=False)
     monkeypatch.setattr(paths, "DATA", tmp_path / "data")
-
-
-def run_ranks(n: int, *arguments: str, timeout: float = 120, **environment: str):
-    """`mpiexec -n N python …`, as a user would, from this very environment."""
-    command = mpi.mpiexec()
-    assert command, "the tests need an mpiexec"
-    words = [command, "-n", str(n), *mpi.arguments(command), sys.executable, *arguments]
-    environment = dict(os.environ) | mpi.ENVIRONMENT | environment
-    pipe = subprocess.PIPE
-    ran = subprocess.Popen(words, env=environment, stdout=pipe, stderr=pipe, text=True)
-    try:
-        out, err = ran.communicate(timeout=timeout)
-    except BaseException:
-        reaper.end([ran.pid])  # mpiexec and its ranks: an orphan would eat a core
-        raise
-    return subprocess.CompletedProcess(words, ran.returncode, out, err)
-
-
-def easgd(*arguments: str, timeout: float = 120, **environment: str):
-    """The command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "easgd_lib", *arguments],
-        env=dict(os.environ) | environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-
-
-def assert_one_line(ran, *words: str):
-    """Status 2, and one line on stderr that contains these words."""
-    lines = [line for line in ran.stderr.splitlines() if line.startswith("easgd: ")]
-    assert ran.returncode == 2, ran.stderr
-    assert len(lines) == 1, ran.stderr
-    for word in words:
-        assert word in lines[0], lines[0]
-    assert "Traceback" not in ran.stderr

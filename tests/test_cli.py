@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from conftest import assert_one_line, cluster_processes, easgd
 from easgd_lib import datasets, doctor, mpi, paths
+from helpers import assert_one_line, cluster_processes, easgd
 
 
 @pytest.mark.parametrize(

@@ -12,27 +12,21 @@ import psutil
 import pytest
 
 import easgd_lib
-from conftest import cluster_processes
 from easgd_lib import Settings
 from easgd_lib.errors import DataError, MPIError, NotFinite, SettingsError
+from helpers import cluster_processes, leaving_nothing
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
 SHORT = {"workers": 2, "data": "sample", "steps": 12, "snapshots": 1, "tau": 4}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def engines():
-    with easgd_lib.cluster(2) as running:
+    with leaving_nothing(), easgd_lib.cluster(2) as running:
         yield running
 
 
-@pytest.mark.usefixtures("engines")
 class TestOneCluster:
     """Everything that can share one set of engines, in an order in which each survives the last."""
-
-    @pytest.fixture
-    def nothing_left(self):
-        """The engines stay until the module ends, where the last test looks for leftovers."""
 
     def test_engine_ids_are_ranks(self, engines):
         assert engines.client.ids == [0, 1]
@@ -106,6 +100,7 @@ TRAIN_FOREVER = script("""
 """)
 
 
+@pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_or_killed_client_leaves_no_process(how):
     client = subprocess.Popen(
@@ -120,7 +115,7 @@ def test_an_interrupted_or_killed_client_leaves_no_process(how):
 
 
 @pytest.fixture
-def ipcluster(tmp_path):
+def ipcluster(tmp_path, nothing_left):
     """`ipcluster start --engines=MPIEngineSetLauncher`, word for word, from another directory."""
     environment = dict(os.environ) | {"IPYTHONDIR": str(tmp_path / "ipython")}
     os.environ["IPYTHONDIR"] = environment["IPYTHONDIR"]

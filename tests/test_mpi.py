@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import assert_one_line, run_ranks
 from easgd_lib import Run, mpi
+from helpers import assert_one_line, run_ranks
 
 PROGRAMS = str(Path(__file__).with_name("mpi_programs.py"))
 
