@@ -38,10 +38,10 @@ def doctor():
 def _option(name: str, kind, help: str, **more):
     """An option whose default, where there is one, is that of `Settings`."""
     default = getattr(Settings, name.strip("-").replace("-", "_"), None)
+    if default is not None:
+        more |= {"default": default, "show_default": True}
     kind = click.Choice(kind) if isinstance(kind, tuple) else kind
-    return click.option(
-        name, type=kind, default=default, show_default=default is not None, help=help, **more
-    )
+    return click.option(name, type=kind, help=help, **more)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ipyparallel as ipp
 import psutil
-from ipyparallel.error import EngineError, RemoteError
+from ipyparallel.error import RemoteError
 
 from easgd_lib import datasets, errors, live, mpi, reaper
 from easgd_lib.errors import MPIError, SettingsError
@@ -100,7 +100,8 @@ class Engines:
 
     def _attach(self):
         try:
-            self.client = ipp.Client(cluster_id=self.attach, timeout=30)
+            running = ipp.Cluster.from_file(cluster_id=self.attach, log_level=40)
+            self.client = running.connect_client_sync(timeout=30)
         except (OSError, TimeoutError) as error:
             name = f"cluster {self.attach!r}" if self.attach else "cluster"
             raise MPIError(
@@ -239,9 +240,9 @@ def _failure(call) -> Exception:
     """The error of one call, in our own words where they were ours."""
     try:
         call.get(timeout=1)
-    except EngineError:
-        return MPIError("an engine died (killed, or out of memory): its run is lost, start again")
     except RemoteError as error:
+        if error.ename == "EngineError":
+            return mpi.PeerFailed(mpi.DEAD)
         kind = getattr(errors, error.ename, None) or getattr(mpi, error.ename, None)
         return kind(error.evalue) if kind else error
     except Exception as error:

@@ -20,6 +20,7 @@ from easgd_lib.errors import MPIError
 WAIT_LIMIT = 120.0  # seconds one wait may take before the run is given up
 IDLE_LIMIT = 3600.0  # and one in which the others are known to be training
 LONGEST_PAUSE = 5e-4  # seconds between two polls of a long wait
+DEAD = "an engine died (killed, or out of memory): the run is lost, start it again"
 CRY = 99  # message tag: "I failed, stop waiting for me"
 LAUNCHER_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 
@@ -98,6 +99,14 @@ def check_launcher():
 
 class PeerFailed(MPIError):
     """Another rank failed first; its own error says why."""
+
+
+def says_a_rank_died(error: BaseException) -> bool:
+    """Whether fault-tolerant MPI has noticed, in whatever call, that a rank is gone."""
+    from mpi4py import MPI
+
+    dead = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED)
+    return isinstance(error, MPI.Exception) and error.Get_error_class() in dead
 
 
 class World:

@@ -36,6 +36,8 @@ def run(settings: Settings, report: Callable[[dict], None] = lambda numbers: Non
     except mpi.PeerFailed:
         raise
     except BaseException as error:
+        if mpi.says_a_rank_died(error):
+            raise mpi.PeerFailed(mpi.DEAD) from error
         who = f"rank {world.rank} failed: "
         world.cry((who if not isinstance(error, EasgdError) else "") + str(error))
         raise
