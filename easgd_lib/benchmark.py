@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from easgd_lib.records import Run
 from easgd_lib.settings import Settings
 
 NEVER = 10**9  # a period that no run reaches: one exchange at step 0, and no more
-BASE = {"method": "easgd", "workers": 2, "data": "sample", "snapshots": 1, "threads": 1}
-CASES = {
+BASE: dict[str, Any] = {
+    "method": "easgd", "workers": 2, "data": "sample", "snapshots": 1, "threads": 1
+}  # fmt: skip
+CASES: dict[str, dict[str, Any]] = {
     "window, τ = 1": {"center": "window", "tau": 1},
     "window, τ = 10": {"center": "window", "tau": 10},
     "server, τ = 10": {"center": "server", "tau": 10},

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import ipyparallel as ipp
 import psutil
@@ -57,7 +58,9 @@ class Engines:
 
     def __init__(self, ranks: int, attach: str | None = None):
         self.ranks, self.attach = ranks, attach
-        self.cluster = self.client = self.view = None
+        self.cluster: Any = None  # ours to stop; None where we attached
+        self.client: Any = None
+        self.view: Any = None
         self.size = 0
         self._pids: list[int] = []
 

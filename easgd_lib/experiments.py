@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from easgd_lib import paths
 from easgd_lib.records import Run
@@ -10,8 +11,8 @@ from easgd_lib.settings import Settings
 PERIODS = (1, 4, 16, 64)  # τ, as in the report's Figure 3
 
 # The report's program: batches of 100, η = .01; β = .9 is the paper's, spread over p and τ.
-FIGURE_3_BASE = {"eta": 0.01, "batch_size": 100, "snapshots": 16}
-FIGURE_3 = {
+FIGURE_3_BASE: dict[str, Any] = {"eta": 0.01, "batch_size": 100, "snapshots": 16}
+FIGURE_3: dict[str, dict[str, Any]] = {
     "sgd-all-cores": {"method": "sgd", "threads": 2},  # the cores that the two workers share
     "sgd-one-thread": {"method": "sgd", "threads": 1},
 } | {
@@ -20,8 +21,8 @@ FIGURE_3 = {
     }
     for tau in PERIODS
 }  # fmt: skip
-QUICK = {"seconds": 15.0, "seeds": (0,)}
-FULL = {"seconds": 40.0, "seeds": (0, 1, 2), "data": "mnist"}
+QUICK: dict[str, Any] = {"seconds": 15.0, "seeds": (0,)}
+FULL: dict[str, Any] = {"seconds": 40.0, "seeds": (0, 1, 2), "data": "mnist"}
 
 
 def figure_3(*, quick: bool, data: str | None = None) -> dict[str, Settings]:

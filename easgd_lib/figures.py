@@ -123,9 +123,10 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
 def _note_hidden(axis, table: pd.DataFrame):
     """Say which curves end below the axis, and where: nothing vanishes silently."""
     ends = table.groupby(["curve", "who"], sort=False).value.agg(["last", "max"])
-    hidden = ends[ends["max"] < ACCURACY_FLOOR]["last"]
+    hidden = ends[ends["max"] < ACCURACY_FLOOR].reset_index()
     notes = [
-        f"{CURVES[curve][0]}: {who} below, at {end:.2f}" for (curve, who), end in hidden.items()
+        f"{CURVES[row['curve']][0]}: {row['who']} below, at {row['last']:.2f}"
+        for row in hidden.to_dict("records")
     ]
     axis.text(0.98, 0.03, "\n".join(notes), transform=axis.transAxes, ha="right", fontsize="small")
 
@@ -180,12 +181,24 @@ def save(figure: Figure, stem: Path, description: str, points: pd.DataFrame):
     write_atomically(stem.with_suffix(".csv"), points.to_csv(index=False).encode())
 
 
+def digits(images, labels) -> Figure:
+    """Images (n, 28, 28) in two rows, each under its label."""
+    style()
+    figure = Figure(figsize=(8, 2.4), layout="constrained")
+    axes = figure.subplots(2, len(images) // 2)
+    for axis, image, label in zip(axes.flat, images, labels, strict=True):
+        axis.imshow(image, cmap="gray_r")
+        axis.set_title(int(label), fontsize="small")
+        axis.axis("off")
+    return figure
+
+
 def show(figure: Figure, description: str):
     """Put a figure on a notebook's page, with its description as alternative text."""
     from IPython.display import display
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
     display(
         {"image/png": buffer.getvalue(), "text/plain": description},
         metadata={"image/png": {"alt": description}},

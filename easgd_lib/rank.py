@@ -136,7 +136,10 @@ def _shared(world: mpi.World, snapshots: list[Snapshot], root: int) -> list[Snap
         place[:] = snapshot.x.numpy(), snapshot.center.numpy()
     world.share(vectors, root)
     both = torch.from_numpy(vectors)
-    return [Snapshot(*note, x, center) for note, (x, center) in zip(notes, both, strict=True)]
+    return [
+        Snapshot(seconds, step, x, center)
+        for (seconds, step), (x, center) in zip(notes, both, strict=True)
+    ]
 
 
 def _evaluate(world: mpi.World, data, settings: Settings, snapshots: list[Snapshot]) -> list[dict]:

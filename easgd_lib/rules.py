@@ -10,9 +10,9 @@ Equation numbers without a name are the report's (Vicente and Lindé, 2024);
 Averaging SGD*, NeurIPS 2015, arXiv:1412.6651.
 """
 
-from typing import TypeVar
+from typing import Any
 
-Vector = TypeVar("Vector")
+Vector = Any  # whatever adds and scales like one
 
 
 def learning_rate(eta: float, gamma: float, t: int) -> float:

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class WindowCenter:
         size = HEADER + start.numel() * start.element_size()
         self._check_room(size)
         self.window = MPI.Win.Allocate_shared(size if world.rank == 0 else 0, 1, comm=world.comm)
-        memory, _ = self.window.Shared_query(0)
+        memory: Any = self.window.Shared_query(0)[0]
         self.pushes = np.ndarray(1, np.int64, memory)
         array = np.ndarray(start.numel(), start.numpy().dtype, memory, HEADER)
         self.center = torch.from_numpy(array)
