@@ -14,7 +14,7 @@ from easgd_lib.methods import METHODS
 from easgd_lib.objectives import Digits
 from easgd_lib.records import cores
 from easgd_lib.settings import Settings
-from easgd_lib.worker import Snapshot, Worker
+from easgd_lib.worker import Snapshot, Worker, keep_freed_memory
 
 
 def threads_of(settings: Settings) -> int:
@@ -45,6 +45,7 @@ def run(settings: Settings, report: Callable[[dict], None] = lambda numbers: Non
 
 def _run(world: mpi.World, settings: Settings, report) -> dict | None:
     torch.set_num_threads(threads_of(settings))
+    keep_freed_memory()
     data = datasets.load(datasets.resolve(settings.data))
     settings = settings.replace(data=data.name)
     index = world.rank - (settings.ranks - settings.workers)  # worker 0 … p − 1; a server is −1

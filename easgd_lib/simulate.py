@@ -18,7 +18,7 @@ from easgd_lib.errors import SettingsError
 from easgd_lib.methods import METHODS, Gradient, Pull, Push, Request
 from easgd_lib.objectives import Digits
 from easgd_lib.settings import Settings
-from easgd_lib.worker import Worker, carry_out
+from easgd_lib.worker import Worker, carry_out, keep_freed_memory
 
 
 class Trajectory(NamedTuple):
@@ -109,6 +109,7 @@ def train(settings: Settings, report: Callable[[dict], None] = lambda numbers: N
     are virtual. Asynchronous workers of equal speed take turns: here that is round robin.
     """
     torch.set_num_threads(settings.threads or records.cores())
+    keep_freed_memory()
     data = datasets.load(datasets.resolve(settings.data))
     settings = settings.replace(data=data.name)
     digits = [Digits(data, settings, worker) for worker in range(settings.workers)]

@@ -49,7 +49,7 @@ class WindowCenter:
         self._check_room(size)
         self.window = MPI.Win.Allocate_shared(size if world.rank == 0 else 0, 1, comm=world.comm)
         memory: Any = self.window.Shared_query(0)[0]
-        self.pushes = np.ndarray(1, np.int64, memory)
+        self.pushes = memoryview(memory)[:8].cast("q")  # counting in NumPy takes 50 µs
         array = np.ndarray(start.numel(), start.numpy().dtype, memory, HEADER)
         self.center = torch.from_numpy(array)
         self.lock = self._shared_lock()
@@ -122,7 +122,7 @@ class WindowCenter:
         self.world.wait(self._locked, "the center's lock")
         try:
             self.center += change
-            self.pushes += 1
+            self.pushes[0] += 1
             self.window.Sync()
         finally:
             fcntl.flock(self.lock, fcntl.LOCK_UN)
@@ -134,6 +134,7 @@ class WindowCenter:
     def close(self) -> Tensor:
         self.world.barrier("the other workers to finish", IDLE_LIMIT)
         self.center = self.snapshot()  # the window's memory goes: never touch it again
+        self.pushes.release()
         self.window.Free()
         os.close(self.lock)
         return self.center
