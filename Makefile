@@ -22,8 +22,8 @@ $(READY): pyproject.toml requirements-lock.txt
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || \
 	  { rm -rf .venv; echo "no venv here: install it (Debian: apt install python3-venv)"; exit 2; }
 	@echo "installing into .venv, once; PyTorch is the large part"
-	@$(if $(TORCH_INDEX),$(PIP) install -c requirements-lock.txt torch torchvision --index-url $(TORCH_INDEX))
-	@$(PIP) install -c requirements-lock.txt -e '.[check]'
+	@$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+	  -c requirements-lock.txt -e '.[check]'
 	@echo '$(CURDIR)' > $@
 
 reproduce: setup

@@ -162,8 +162,8 @@ def _train_here(settings: Settings, display) -> dict | None:
 def reproduce(full: bool):
     """Run the report's Figure 3, draw it, and print its numbers.
 
-    Quick (the default) takes about four minutes on two cores and writes to figures/quick/ and
-    data/runs/quick/. With --full about half an hour; finished runs are not repeated.
+    Quick (the default) takes two to three minutes on two cores and writes to figures/quick/ and
+    data/runs/quick/. With --full about twenty; finished runs are not repeated.
     """
     from easgd_lib import experiments
     from easgd_lib.engines import cluster

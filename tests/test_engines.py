@@ -91,7 +91,9 @@ def script(text: str) -> list[str]:
 
 
 TRAIN_FOREVER = script("""
+    import signal
     import easgd_lib
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
     with easgd_lib.cluster(2) as engines:
         print("up", flush=True)
         engines.train(easgd_lib.Settings("easgd", workers=2, data="sample", seconds=600))

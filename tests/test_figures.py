@@ -7,6 +7,9 @@ from easgd_lib import Run, Settings, experiments, figures
 from easgd_lib.records import COLUMNS
 
 
+SPLIT = {"compute": 4.0, "data": 0.5, "communication": 0.5}
+
+
 @pytest.fixture
 def runs() -> dict[str, list[Run]]:
     """Made-up records with the shape of real ones: figures must not care where they are from."""
@@ -21,7 +24,7 @@ def runs() -> dict[str, list[Run]]:
         ]
         where = {"data": "sample, 4,000", "threads_per_worker": 1, "cores": 2}
         table = pd.DataFrame(rows, columns=COLUMNS)
-        found[name.split("-seed")[0]] = [Run(settings, 0.9, 1.0, 5.0, {}, 0, table, where)]
+        found[name.split("-seed")[0]] = [Run(settings, 0.9, 1.0, 5.0, SPLIT, 0, table, where)]
     return found
 
 
@@ -85,3 +88,5 @@ def test_the_committed_figure_is_drawn_from_the_committed_records():
     assert figures.points(stored).to_csv(index=False) == committed
     text = (paths.figures(quick=False) / "figure3.txt").read_text()
     assert figures.describe(stored) == text
+    readme = (paths.ROOT / "README.md").read_text()
+    assert figures.summary(stored) in readme, "the README quotes the records"
