@@ -106,11 +106,14 @@ def test_an_interrupted_or_killed_client_leaves_no_process(how):
     client = subprocess.Popen(
         TRAIN_FOREVER, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-    assert client.stdout.readline() == "up\n"
-    assert cluster_processes()
-    time.sleep(6)  # into the training
-    client.send_signal(how)
-    assert client.wait(timeout=60) != 0
+    try:
+        assert client.stdout.readline() == "up\n"
+        assert cluster_processes()
+        time.sleep(6)  # into the training
+        client.send_signal(how)
+        assert client.wait(timeout=60) != 0
+    finally:
+        client.kill()
     # `nothing_left` looks for what remains, for 15 seconds.
 
 

@@ -6,7 +6,6 @@ import pytest
 from easgd_lib import Run, Settings, experiments, figures
 from easgd_lib.records import COLUMNS
 
-
 SPLIT = {"compute": 4.0, "data": 0.5, "communication": 0.5}
 
 
