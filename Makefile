@@ -51,7 +51,8 @@ assignments: setup
 	@echo "student version: notebooks/assignments/release/elastic_exchange/"
 
 lab: setup
-	@jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00-check-your-setup.ipynb
+	@jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) \
+	  --LabApp.default_url=/lab/tree/notebooks/00-check-your-setup.ipynb
 
 data: setup
 	@easgd data

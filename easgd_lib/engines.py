@@ -186,7 +186,7 @@ class Engines:
         data_root = os.environ.get("EASGD_DATA")
         job = settings.to_dict(), data_root and str(Path(data_root).expanduser().resolve())
         calls = [self.client[i].apply_async(_take_part, *job) for i in range(settings.ranks)]
-        display = live.Live(settings.summary)
+        display = live.Live(settings.method)
         try:
             self._follow(calls, display)
         except BaseException:

@@ -39,6 +39,8 @@ ENVIRONMENT = {
     "PRTE_MCA_plm_ssh_agent": "false",
     "OMP_NUM_THREADS": "1",
 }
+# Before MPI starts: a one-sided component that is not used here complains on stderr otherwise.
+os.environ.setdefault("OMPI_MCA_osc", "^ucx")
 OPEN_MPI_ARGUMENTS = ["--map-by", ":OVERSUBSCRIBE", "--bind-to", "none", "--with-ft", "ulfm"]
 
 
