@@ -205,9 +205,7 @@ def benchmark(pairs: int, seconds: float):
     with cluster(2, center="server") as engines:
         measured = benchmark.pairs(engines.train, pairs, seconds)
         results = benchmark.costs(list(tqdm(measured, total=runs, disable=None)))
-    table = Table(
-        "center", "images/s, relative", "range", "exchanging", box=None, pad_edge=False
-    )
+    table = Table("center", "images/s, relative", "range", "exchanging", box=None, pad_edge=False)
     for cost in results:
         spread = f"{cost.pairs[0]:.2f} to {cost.pairs[-1]:.2f}"
         table.add_row(cost.case, f"{cost.speed:.3f}", spread, f"{cost.communication:.2%}")

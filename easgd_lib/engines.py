@@ -90,16 +90,12 @@ class Engines:
         try:
             self.client = self.cluster.start_and_connect_sync()
         except Exception as error:
-            said = " ".join(self._last_words().split())[-300:]
+            why = str(error).split(" while waiting")[0]
             raise MPIError(
-                f"the engines did not start: {error or said}; try `easgd doctor`"
+                f"the engines did not start ({why}): run `easgd doctor`; "
+                f"if your ipyparallel profile names ports, one may be taken"
             ) from error
         self._guard()
-
-    def _last_words(self) -> str:
-        with suppress(Exception):
-            return self.cluster.engine_set.get_output()
-        return ""
 
     def _attach(self):
         try:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,7 @@ import pytest
 import easgd_lib
 from easgd_lib import Settings
 from easgd_lib.errors import DataError, MPIError, NotFinite, SettingsError
-from helpers import cluster_processes, leaving_nothing
+from helpers import assert_one_line, cluster_processes, easgd, leaving_nothing
 
 SHORT = {"workers": 2, "data": "sample", "steps": 12, "snapshots": 1, "tau": 4}
 
@@ -171,3 +172,16 @@ def test_ipcluster_without_a_number_starts_too(ipcluster):
 def test_nothing_to_attach_to_says_how_to_start_it():
     with pytest.raises(MPIError, match="ipcluster start --engines=MPIEngineSetLauncher"):
         easgd_lib.cluster(2, attach="nobody").start()
+
+
+def test_a_taken_port_is_one_line(tmp_path):
+    """A controller told to use ports of which one is taken."""
+    profile = tmp_path / "profile_default"
+    profile.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = f"c = get_config()\nc.IPController.ports = range({port}, {port + 20})\n"
+        (profile / "ipcontroller_config.py").write_text(config)
+        arguments = ("train", "--method", "easgd", "--data", "sample", "--steps", "3")
+        ran = easgd(*arguments, IPYTHONDIR=str(tmp_path))
+    assert_one_line(ran, "did not start (Controller stopped", "ports", "taken")
