@@ -15,10 +15,10 @@ import torch
 from easgd_lib import datasets, evaluate, records
 from easgd_lib.centers.local import LocalCenter
 from easgd_lib.errors import SettingsError
-from easgd_lib.methods import METHODS, Gradient, Pull, Push, Request
+from easgd_lib.methods import METHODS, Request
 from easgd_lib.objectives import Digits
 from easgd_lib.settings import Settings
-from easgd_lib.worker import Worker, carry_out, keep_freed_memory
+from easgd_lib.worker import Worker, answering, carry_out, keep_freed_memory
 
 
 class Trajectory(NamedTuple):
@@ -28,20 +28,20 @@ class Trajectory(NamedTuple):
     center: np.ndarray
 
 
-def together(methods: list, answer: Callable[[int, Request], Any]):
+def together(methods: list, answers: list[Callable[[Request], Any]]):
     """One synchronous step of all `methods`: each round of requests is answered as a whole."""
     steps = [method.step() for method in methods]
-    answers = [None] * len(steps)
+    known: list[Any] = [None] * len(steps)
     while True:
         requests = []
-        for step, given in zip(steps, answers, strict=True):
+        for step, given in zip(steps, known, strict=True):
             try:
                 requests.append(step.send(given))
             except StopIteration:
                 continue
         if not requests:
             return
-        answers = [answer(i, request) for i, request in enumerate(requests)]
+        known = [answer(request) for answer, request in zip(answers, requests, strict=True)]
 
 
 def trajectory(
@@ -80,23 +80,18 @@ def trajectory(
     start = np.broadcast_to(start, (p, start.shape[-1]))
     methods = [METHODS[settings.method](x, settings) for x in start]
     center = LocalCenter(start.mean(0))
-    noise = [datasets.generator(settings.seed, worker) for worker in range(p)]
 
-    def answer(worker: int, request: Request):
-        match request:
-            case Pull():
-                return center.pull()
-            case Push(change):
-                center.push(change)
-            case Gradient(at):
-                return objective.gradient(at, noise[worker])
+    def noisy_gradient(noise: np.random.Generator, x: np.ndarray) -> np.ndarray:
+        return objective.gradient(x, noise)
 
+    noises = [datasets.generator(settings.seed, worker) for worker in range(p)]
+    answers = [answering(center, partial(noisy_gradient, noise)) for noise in noises]
     seen = [(start, center.pull())]
     for t in range(steps):
         if order == "synchronous":
-            together(methods, answer)
+            together(methods, answers)
         else:
-            carry_out(methods[t % p].step(), partial(answer, t % p))
+            carry_out(methods[t % p].step(), answers[t % p])
         workers = np.array([method.x for method in methods])
         seen.append((workers, center.pull() if methods[0].exchanges else workers[0]))
     return Trajectory(*map(np.array, zip(*seen, strict=True)))
@@ -133,11 +128,11 @@ def _step_in_turn(workers: list[Worker]):
 
 
 def _synchronous_step(workers: list[Worker]):
-    def answer(i: int, request: Request):
-        result = workers[i].answer(request)
-        workers[i].watch.switch(None)  # while the others have their turn
+    def answer(worker: Worker, request: Request) -> Any:
+        result = worker.answer(request)
+        worker.watch.switch(None)  # while the others have their turn
         return result
 
-    together([worker.method for worker in workers], answer)
+    together([worker.method for worker in workers], [partial(answer, w) for w in workers])
     for worker in workers:
         worker.after_step()

@@ -85,6 +85,21 @@ def carry_out(step: Step, answer: Callable[[Request], Any]):
         return
 
 
+def answering(center: Center, gradient: Callable[[Any], Any]) -> Callable[[Request], Any]:
+    """What answers a method: pulls and pushes go to `center`, points to `gradient`."""
+
+    def answer(request: Request) -> Any:
+        match request:
+            case Pull():
+                return center.pull()
+            case Push(change):
+                return center.push(change)
+            case Gradient(at):
+                return gradient(at)
+
+    return answer
+
+
 class Worker:
     """One worker of a run on real digits.
 

@@ -13,10 +13,10 @@ from easgd_lib import Settings, datasets, simulate
 from easgd_lib.centers.local import LocalCenter
 from easgd_lib.centers.server import ServerCenter, serve
 from easgd_lib.centers.window import WindowCenter
-from easgd_lib.methods import METHODS, Gradient, Pull, Push
+from easgd_lib.methods import METHODS
 from easgd_lib.mpi import PeerFailed, World
 from easgd_lib.objectives import Digits, Quadratic
-from easgd_lib.worker import carry_out
+from easgd_lib.worker import answering, carry_out
 
 
 def everybody(world: World, mine, like) -> np.ndarray:
@@ -88,17 +88,11 @@ def quadratic(world: World, kind: str, order: str, settings: Settings):
         noise = datasets.generator(settings.seed, worker)
         method = METHODS[settings.method](torch.from_numpy(start[worker]), settings)
 
-        def answer(request):
-            match request:
-                case Pull():
-                    return center.pull()
-                case Push(change):
-                    center.push(change)
-                case Gradient(at):
-                    return torch.from_numpy(Quadratic(1.3, 0.5).gradient(at.numpy(), noise))
+        def gradient(x):
+            return torch.from_numpy(Quadratic(1.3, 0.5).gradient(x.numpy(), noise))
 
         for _ in range(steps):
-            carry_out(method.step(), answer)
+            carry_out(method.step(), answering(center, gradient))
         return method.x
 
     center0 = torch.from_numpy(start.mean(0))
@@ -128,16 +122,7 @@ def network(world: World, kind: str, order: str):
     data = datasets.load("sample")
 
     def answer_for(digits, center):
-        def answer(request):
-            match request:
-                case Pull():
-                    return center.pull()
-                case Push(change):
-                    center.push(change)
-                case Gradient(at):
-                    return digits.gradient(at, digits.draw())
-
-        return answer
+        return answering(center, lambda x: digits.gradient(x, digits.draw()))
 
     def work(worker, center):
         digits = Digits(data, settings, worker)
@@ -158,7 +143,7 @@ def network(world: World, kind: str, order: str):
     answers = [answer_for(d, center) for d in digits]
     for _ in range(20):
         if order == "synchronous":
-            simulate.together(methods, lambda i, request: answers[i](request))
+            simulate.together(methods, answers)
         else:
             for method, answer in zip(methods, answers, strict=True):
                 carry_out(method.step(), answer)
