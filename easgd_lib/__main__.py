@@ -1,14 +1,17 @@
 """The command line: `easgd`, or `python -m easgd_lib`. Errors are one line, status 2."""
 
+import json
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
 from easgd_lib import settings as choices
 from easgd_lib.errors import EasgdError, SettingsError
-from easgd_lib.methods import METHODS
+from easgd_lib.methods import METHODS, VARIANTS, evaluates_x
 from easgd_lib.settings import Settings
 
 
@@ -54,13 +57,15 @@ def _option(name: str, kind, help: str, **more):
 @_option("--alpha", float, "α, moving rate of one exchange. Give one of α, β, ρ.")
 @_option("--beta", float, "β: α = β/p, or as --beta-per says.  [0.9]")
 @_option("--rho", float, "ρ = α/η.")
-@_option("--beta-per", choices.BETA_PER, "exchange: α = β/p. step: α = β/(pτ).")
+@_option("--beta-per", choices.BETA_PER, "exchange: α = β/p. step: α = β/(pτ).  [exchange]")
+@_option("--variant", tuple(VARIANTS), "Update order of an exchange.  [jacobi: the paper's]")
 @_option("--delta", float, "δ, Nesterov momentum.  [0.9]")
+@_option("--average-rate", float, "a, of the moving averages mvasgd, mvadownpour.  [0.001]")
 @_option("--gamma", float, "γ, decay η/(1 + γt)^½.")
 @_option("--batch-size", int, "Images per gradient.")
 @_option("--data", choices.DATASETS, "Images.  [mnist if found, else sample]")
 @_option("--center", choices.CENTERS, "Where the center lives.")
-@_option("--order", choices.ORDERS, "Order of exchanges.")
+@_option("--order", choices.ORDERS, "Order of exchanges.  [asynchronous; allreduce: synchronous]")
 @_option("--seconds", float, "Train so long,")
 @_option("--steps", int, "or so many steps of each worker,")
 @_option("--epochs", float, "or so many epochs.  [1]")
@@ -68,19 +73,29 @@ def _option(name: str, kind, help: str, **more):
 @_option("--precision", choices.PRECISIONS, "Of the arithmetic.")
 @_option("--threads", int, "Per worker.  [the cores shared out]")
 @_option("--snapshots", int, "Points on the center's curve, evaluated after training.")
+@click.option("--simulate", is_flag=True, help="In this process, p workers in virtual time.")
+@click.option(
+    "--time-model",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What `easgd calibrate` wrote, for the virtual clock.  [the one in data/]",
+)
 @click.option("--allow-unstable", is_flag=True, help="Let α leave its limit.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the record here, as JSON.")
-def train(workers: int | None, out: Path | None, **given):
+def train(workers: int | None, out: Path | None, simulate: bool, time_model: Path | None, **given):
     """Train the report's network with one method, and say how good the center is.
 
     \b
     easgd train --method eamsgd --workers 2 --tau 10 --eta 0.02 --delta 0.9 --seconds 25
     mpiexec -n 3 python -m easgd_lib train --method easgd --center server
+    easgd train --method easgd --workers 16 --simulate     16 workers, whatever the machine
     """
     there = _workers(given["method"], given["center"], workers)
     settings = Settings(workers=there, **given)
+    simulate = simulate or settings.center == "local"
+    if time_model and not simulate:
+        raise SettingsError("--time-model is for the virtual clock: add --simulate")
     _announce(settings)
-    run = _train(settings)
+    run = _simulate(settings, time_model) if simulate else _train(settings)
     if run is None:
         return
     _print_runs({"run": run})
@@ -93,9 +108,9 @@ def _workers(method: str, center: str, asked: int | None) -> int:
     from easgd_lib import mpi
 
     if (size := mpi.launched_size()) is None:
-        return asked if asked is not None else 1 + METHODS[method].exchanges
+        return asked if asked is not None else 1 + bool(METHODS[method].exchange)
     mpi.check_launcher()
-    there = size - (center == "server" and METHODS[method].exchanges)
+    there = size - (center == "server")
     if asked is not None and asked != there:
         needed = asked + size - there
         raise SettingsError(
@@ -122,37 +137,41 @@ def _announce(settings: Settings):
         )
 
 
-def _train(settings: Settings):
-    """Wherever the settings say: here, in this MPI world, or on engines of our own."""
-    from easgd_lib import mpi
-    from easgd_lib.live import Live
-    from easgd_lib.records import Run
+def _simulate(settings: Settings, time_model: Path | None):
+    """All workers in this process, under the virtual clock."""
+    from easgd_lib import clock, simulate
 
-    if settings.center == "local" or mpi.launched_size() is not None:
-        display = Live(settings.method)
-        try:
-            record = _train_here(settings, display)
-        finally:
-            display.close()
-        return Run.from_dict(record) if record else None
+    times = clock.TimeModel.calibrated(settings.center, time_model or clock.CALIBRATED)
+    return _train_here(settings, partial(simulate.train, times=times))
+
+
+def _train(settings: Settings):
+    """In this MPI world, or on engines of our own."""
+    from easgd_lib import mpi, rank
     from easgd_lib.engines import cluster
 
+    if mpi.launched_size() is not None:
+        return _train_here(settings, rank.run)
     with cluster(settings.workers, center=settings.center) as engines:
         return engines.train(settings)
 
 
-def _train_here(settings: Settings, display) -> dict | None:
-    from easgd_lib import rank, simulate
+def _train_here(settings: Settings, train: Callable):
+    """Train in this process, with worker 0's progress."""
+    from easgd_lib.live import Live
+    from easgd_lib.records import Run
+
+    display = Live(settings.method)
 
     def report(numbers: dict):
         if numbers["worker"] == 0:
             display.update([numbers])
 
-    return (
-        simulate.train(settings, report)
-        if settings.center == "local"
-        else rank.run(settings, report)
-    )
+    try:
+        record = train(settings, report)
+    finally:
+        display.close()
+    return Run.from_dict(record) if record else None
 
 
 @app.command()
@@ -213,6 +232,37 @@ def benchmark(pairs: int, seconds: float):
 
 
 @app.command()
+@click.option("--seeds", default=3, show_default=True, help="Of every check.")
+@click.option("--steps", default=400, show_default=True, help="Of each worker, every check.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("time-model.json"), show_default=True
+)
+def calibrate(seeds: int, steps: int, out: Path):
+    """Time steps and exchanges here, and check what the virtual clock predicts from them."""
+    from rich.table import Table
+    from tqdm import tqdm
+
+    from easgd_lib import calibrate
+    from easgd_lib.engines import cluster
+    from easgd_lib.records import write_atomically
+
+    with cluster(calibrate.WORKERS, center="server") as engines:
+        model = calibrate.measure(engines)
+        checks = calibrate.checks(engines, model, seeds, steps)
+        checked = list(tqdm(checks, total=len(calibrate.CASES), disable=None))
+    record = calibrate.record(model, checked, calibrate.environment())
+    write_atomically(out, json.dumps(record, indent=1).encode())
+    table = Table("two workers", "images/s, MPI", "predicted", "ratio", "center, MPI", "predicted")
+    table.box, table.pad_edge = None, False
+    for c in checked:
+        accuracies = [f"{sum(a) / len(a):.2%}" for a in (c.real_accuracy, c.predicted_accuracy)]
+        speeds = f"{c.real:,.0f}", f"{c.predicted:,.0f}", f"{c.ratio:.3f}"
+        table.add_row(c.case, *speeds, *accuracies)
+    _console().print(table)
+    click.echo(f"time model: {out}")
+
+
+@app.command()
 @click.argument("names", nargs=-1, type=click.Choice(choices.DATASETS[1:]))
 def data(names: tuple[str, ...]):
     """Download full data sets into data/ with torchvision: its mirrors, its checksums."""
@@ -250,12 +300,12 @@ def _print_runs(runs: dict):
     for heading in headings:
         table.add_column(heading, justify="right")
     for name, run in runs.items():
-        elastic = METHODS[run.settings.method].exchanges
+        both = not evaluates_x(run.settings)
         split = run.time_split
         table.add_row(
             run.settings.method if name == "run" else name,
             f"{run.final_test_accuracy:.2%}",
-            f"{run.final('test_accuracy', 0):.2%}" if elastic else "",
+            f"{run.final('test_accuracy', 0):.2%}" if both else "",
             f"{run.images_per_second:,.0f}",
             f"{split['communication'] / sum(split.values()):.1%}",
             f"{run.exchanges:,}",

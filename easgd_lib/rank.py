@@ -6,11 +6,13 @@ import numpy as np
 import torch
 
 from easgd_lib import datasets, evaluate, models, mpi, records
+from easgd_lib.centers import Center
+from easgd_lib.centers.allreduce import AllreduceCenter
 from easgd_lib.centers.server import ServerCenter, serve
 from easgd_lib.centers.window import WindowCenter
 from easgd_lib.errors import EasgdError, MPIError
 from easgd_lib.flat import digest
-from easgd_lib.methods import METHODS
+from easgd_lib.methods import evaluates_x, method_of, terms_of
 from easgd_lib.objectives import Digits
 from easgd_lib.records import cores
 from easgd_lib.settings import Settings
@@ -54,7 +56,7 @@ def _run(world: mpi.World, settings: Settings, report) -> dict | None:
     account, snapshots, final = (
         (None, [], _serve(world, settings, digits.start))
         if index < 0
-        else _work(world, Worker(index, settings, digits, None, report))
+        else _work(world, Worker(index, settings, digits, method_of(settings), report=report))
     )
     accounts = [account for account in world.gather(account) if account]
     world.share(final.numpy())  # rank 0 saw the last push
@@ -81,22 +83,27 @@ def _check_same_start_different_data(world: mpi.World, digits: Digits):
 
 def _serve(world: mpi.World, settings: Settings, start: torch.Tensor) -> torch.Tensor:
     world.barrier("the workers to begin")
-    return serve(world, start, settings.order)
+    return serve(world, start, terms_of(settings))
 
 
 def _work(world: mpi.World, worker: Worker) -> tuple[dict, list[Snapshot], torch.Tensor]:
     """Train. Returns the worker's account, its snapshots, and x̃ as far as it knows it."""
-    settings = worker.settings
-    if settings.ranks > settings.workers:
-        worker.center = ServerCenter(world, worker.digits.start)
-    elif worker.method.exchanges:
-        worker.center = WindowCenter(world, worker.digits.start, settings.order)
+    if worker.method.exchange:
+        worker.center = center_of(world, worker.settings, worker.digits.start)
     world.barrier("the other workers to begin")
     worker.train(_agreement(world, worker))
-    final = worker.center.close() if worker.center else worker.method.x
+    final = worker.center.close() if worker.center else worker.method.evaluated
     if worker.index == 0:
         worker.take_snapshot(final)
     return worker.account(), worker.snapshots, final
+
+
+def center_of(world: mpi.World, settings: Settings, start: torch.Tensor) -> Center:
+    """A worker's end of the center that the settings name. Collective over the workers."""
+    if settings.center == "server":
+        return ServerCenter(world, start)
+    kind = AllreduceCenter if settings.center == "allreduce" else WindowCenter
+    return kind(world, start, terms_of(settings))
 
 
 def _agreement(world: mpi.World, worker: Worker) -> Callable[[bool], bool]:
@@ -145,6 +152,6 @@ def _shared(world: mpi.World, snapshots: list[Snapshot], root: int) -> list[Snap
 
 def _evaluate(world: mpi.World, data, settings: Settings, snapshots: list[Snapshot]) -> list[dict]:
     """Loss and accuracy of every snapshot, the work dealt out to all ranks."""
-    jobs = evaluate.jobs(snapshots, with_worker=METHODS[settings.method].exchanges)
+    jobs = evaluate.jobs(snapshots, with_worker=not evaluates_x(settings))
     mine = evaluate.carry_out(data, jobs[world.rank :: world.size])
     return [evaluation for part in world.gather(mine) for evaluation in part]

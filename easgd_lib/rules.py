@@ -91,3 +91,50 @@ def synchronous_easgd(
         x - eta * gradients - alpha * (x - center),
         (1 - beta) * center + beta * x.mean(0),
     )
+
+
+def restart(x: Vector, center: Vector) -> Vector:
+    """x^i ← x̃ (paper Algorithm 3): a vector of the worker's own, in the worker's shape."""
+    return 0 * x + center
+
+
+def mdownpour_master(
+    center: Vector, velocity: Vector, change: Vector, delta: float
+) -> tuple[Vector, Vector]:
+    """Paper Algorithm 5, the master of momentum DOWNPOUR; `change` is a worker's −ηg(x̃).
+
+    v ← δv − ηg;  x̃ ← x̃ + δv − ηg.
+
+    Printed is x̃ ← x̃ + δv. That must be a misprint: with δ = 0 such a master never
+    moves. With −ηg, x̃ is the look-ahead point x + δv of Nesterov's momentum,
+    where Algorithm 4's workers are meant to take their gradients.
+    """
+    velocity = delta * velocity + change
+    return center + delta * velocity + change, velocity
+
+
+def moving_average(average: Vector, x: Vector, rate: float) -> Vector:
+    """z ← (1 − a)z + a x (paper section 5): only what is evaluated changes, never the run."""
+    return (1 - rate) * average + rate * x
+
+
+def uniform_rate(t: int) -> float:
+    """a = 1/(t + 1): z is then the mean of x_0 … x_t (ASGD, ADOWNPOUR)."""
+    return 1 / (t + 1)
+
+
+def admm_multiplier(multiplier: Vector, x: Vector, center: Vector) -> Vector:
+    """Paper (8)-(11), first: λ ← λ − (x − x̃), the multiplier λ in units of ρ."""
+    return multiplier - (x - center)
+
+
+def admm_step(
+    x: Vector, gradient: Vector, multiplier: Vector, center: Vector, eta: float, rho: float
+) -> Vector:
+    """Paper (8)-(11), second: x ← [x − ηg(x) + ηρ(λ + x̃)] / (1 + ηρ), λ the new one."""
+    return (x - eta * gradient + eta * rho * (multiplier + center)) / (1 + eta * rho)
+
+
+def admm_center(x: Vector, multipliers: Vector) -> Vector:
+    """Paper (8)-(11), third: x̃ ← mean of x^j − λ^j over all p workers, (p, d) to (d,)."""
+    return (x - multipliers).mean(0)

@@ -4,14 +4,22 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from easgd_lib.errors import SettingsError
-from easgd_lib.methods import METHODS
+from easgd_lib.methods import JACOBI, METHODS, VARIANTS
 
-CENTERS = ("window", "server", "local")
+CENTERS = ("window", "server", "allreduce", "local")
 ORDERS = ("asynchronous", "synchronous", "round_robin")
 BETA_PER = ("exchange", "step")
 PRECISIONS = ("float32", "bfloat16", "float64")
 DATASETS = ("sample", "mnist", "fashion-mnist")
 ELASTIC = ("alpha", "beta", "rho")
+OPTIONAL: dict[str, Any] = {
+    "order": "asynchronous",
+    "tau": 10,
+    "delta": 0.9,
+    "beta_per": "exchange",
+    "variant": JACOBI,
+    "average_rate": 0.001,
+}  # options that not every method uses, and their defaults
 
 
 @dataclass(frozen=True)
@@ -32,14 +40,16 @@ class Settings:
     alpha: float | None = None  # α, moving rate: fraction of x − x̃ moved at one exchange
     beta: float | None = None  # β
     rho: float | None = None  # ρ, elastic penalty
-    beta_per: str = "exchange"
-    tau: int | None = None  # τ, local steps between exchanges (default 10)
+    beta_per: str | None = None  # what β is spread over (default "exchange")
+    variant: str | None = None  # update order of an elastic exchange (default "jacobi")
+    tau: int | None = None  # τ, local steps between exchanges (default 10; mdownpour: 1)
     delta: float | None = None  # δ, momentum (default 0.9)
+    average_rate: float | None = None  # a, of moving averages (default 0.001)
     gamma: float = 0.0  # γ, decay η/(1 + γt)^½
     batch_size: int = 64
     data: str | None = None  # None: MNIST where it is found, else the sample
-    center: str = "window"  # where x̃ lives
-    order: str = "asynchronous"
+    center: str = "window"  # where x̃ lives; "local": all in this process
+    order: str | None = None  # of exchanges (default "asynchronous"; allreduce: "synchronous")
     seconds: float | None = None  # how long to train: one of the three,
     steps: int | None = None  # steps of each worker,
     epochs: float | None = None  # (default 1) N samples drawn by each worker
@@ -55,25 +65,26 @@ class Settings:
             raise SettingsError(f"unknown method {self.method!r}; choose from {', '.join(METHODS)}")
         self._check_choices()
         self._check_ranges()
+        self._refuse_unused()
+        self._fill_in()
         method = METHODS[self.method]
-        self._default("tau", 10, used=method.exchanges)
-        self._default("delta", 0.9, used=method.momentum)
-        if not method.exchanges and self.workers != 1:
+        if method.exchange:
+            self._check_center()
+        elif self.workers != 1:
             raise SettingsError(f"{self.method} is sequential: workers must be 1")
-        if method.elastic:
+        if "alpha" in method.options:
             self._derive_elastic()
             self._guard()
-        elif any(getattr(self, name) is not None for name in ELASTIC):
-            raise SettingsError(f"{self.method} has no elastic force: leave out alpha, beta, rho")
 
     def _set(self, name: str, value: Any):
         object.__setattr__(self, name, value)
 
     def _check_choices(self):
         choices = {
-            "beta_per": BETA_PER,
+            "beta_per": (None, *BETA_PER),
+            "variant": (None, *VARIANTS),
             "center": CENTERS,
-            "order": ORDERS,
+            "order": (None, *ORDERS),
             "precision": PRECISIONS,
             "data": (None, *DATASETS),
         }
@@ -109,12 +120,42 @@ class Settings:
                 raise SettingsError(f"{name} must be finite and more than 0: {value}")
         if self.delta is not None and not 0 <= self.delta < 1:
             raise SettingsError(f"delta must be at least 0 and less than 1: {self.delta}")
+        if self.average_rate is not None and not 0 < self.average_rate <= 1:
+            raise SettingsError(f"average_rate must be above 0, at most 1: {self.average_rate}")
 
-    def _default(self, name: str, value: Any, *, used: bool):
-        if used and getattr(self, name) is None:
-            self._set(name, value)
-        elif not used and getattr(self, name) is not None:
-            raise SettingsError(f"{self.method} does not use {name}: leave it out")
+    def _refuse_unused(self):
+        """An option that does nothing would let its user believe that it did something."""
+        method = METHODS[self.method]
+        used = method.options | ({"order"} if method.exchange else set())
+        for name in (*OPTIONAL, *ELASTIC):
+            if getattr(self, name) is not None and name not in used:
+                raise SettingsError(f"{self.method} does not use {name}: leave it out")
+        if not method.exchange and self.center in ("server", "allreduce"):
+            raise SettingsError(f"{self.method} has no center: leave {self.center} out")
+
+    def _fill_in(self):
+        method = METHODS[self.method]
+        defaults = OPTIONAL | ({"tau": 1} if self.method == "mdownpour" else {})
+        if self.center == "allreduce":
+            defaults["order"] = "synchronous"
+        for name, value in defaults.items():
+            used = name in method.options or (name == "order" and method.exchange)
+            if used and getattr(self, name) is None:
+                self._set(name, value)
+
+    def _check_center(self):
+        if self.method == "mdownpour" and self.tau != 1:
+            raise SettingsError(f"mdownpour exchanges every step: tau must be 1, not {self.tau}")
+        if self.center == "allreduce":
+            if self.order != "synchronous":
+                raise SettingsError(
+                    f"center allreduce is synchronous: it knows no {self.order} order"
+                )
+            if METHODS[self.method].master(self):
+                raise SettingsError(
+                    f"center allreduce only adds, and {self.method} asks more of its center: "
+                    f"use window, server or local"
+                )
 
     @property
     def _exchanges_per_beta(self) -> int:
@@ -150,11 +191,26 @@ class Settings:
     def alpha_limit(self) -> float:
         """The largest stable α of the exchange alone (ηh → 0).
 
-        Serialised exchanges are averages as long as α ≤ 1. Where all p pushes may
-        start from the same x̃, the difference to the mean is multiplied by
-        1 − (p + 1)α: α < 2/(p + 1) (paper Condition 17 as ηh → 0).
+        Serialised exchanges are averages as long as α ≤ 1, whatever the update order.
+
+        Otherwise the worst case is that all p workers pull the same x̃ and stand at the
+        same x. One exchange then multiplies x − x̃ by
+
+        - 1 − (p + 1)α in the old pair's order, and where the step comes first
+          (paper Condition 17 as ηh → 0): α < 2/(p + 1).
+        - 1 − (p + 1)α + kα² where a worker is pulled to the new center and k of the
+          pushes are in it: all p if synchronous, else perhaps its own alone.
         """
-        return 1.0 if self.serialising else 2 / (self.workers + 1)
+        p = self.workers
+        if self.serialising:
+            return 1.0
+        if self.variant != "gauss_seidel":
+            return 2 / (p + 1)
+        k = p if self.order == "synchronous" else 1
+        discriminant = (p + 1) ** 2 - 8 * k
+        if discriminant < 0:  # the factor never reaches −1: it ends where it is 1 again
+            return (p + 1) / k
+        return ((p + 1) - discriminant**0.5) / (2 * k)
 
     def _guard(self):
         limit, sign = self.alpha_limit, "≤" if self.serialising else "<"
@@ -177,9 +233,16 @@ class Settings:
         words = [self.method, f"p = {self.workers}", f"η = {self.eta:g}"]
         if self.alpha is not None:
             words.append(f"α = {self.alpha:.4g} (β = {self.beta:.4g} per {self.beta_per})")
+        if self.variant not in (None, JACOBI):
+            words[0] += f" ({self.variant.replace('_', '-')})"
         words += [
             f"{symbol} = {value:g}"
-            for symbol, value in (("τ", self.tau), ("δ", self.delta), ("γ", self.gamma))
+            for symbol, value in (
+                ("τ", self.tau),
+                ("δ", self.delta),
+                ("γ", self.gamma),
+                ("a", self.average_rate),
+            )
             if value
         ]
         return ", ".join([*words, f"batch {self.batch_size}"])
@@ -187,7 +250,7 @@ class Settings:
     @property
     def ranks(self) -> int:
         """How many MPI ranks the run takes: the server is one more."""
-        return self.workers + (self.center == "server" and METHODS[self.method].exchanges)
+        return self.workers + (self.center == "server")
 
     def replace(self, **changes) -> "Settings":
         """These settings with some changed; α, β and ρ are derived anew from the one given."""
@@ -196,6 +259,8 @@ class Settings:
         values |= dict.fromkeys(elastic)
         if set(changes) & {"seconds", "steps", "epochs"}:
             values |= dict.fromkeys(("seconds", "steps", "epochs"))
+        if "allreduce" in (self.center, changes.get("center")):
+            values["order"] = None  # which only allreduce's center decides
         return Settings(**(values | changes))
 
     def to_dict(self) -> dict:

@@ -1,11 +1,14 @@
 """p workers in one process: the same methods, the same center, nothing left to chance.
 
-Two orders. *Synchronous*: all workers step together; what all of them ask for is answered
+Three clocks. *Synchronous*: all workers step together; what all of them ask for is answered
 before anybody goes on, so every pull of one step sees the same x̃. *Round robin*: one
-worker at a time takes a whole step, in rank order.
+worker at a time takes a whole step, in rank order. *Asynchronous*: virtual time, in which
+a model says how long computing and exchanging take (`clock.py`).
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,38 +17,49 @@ import torch
 
 from easgd_lib import datasets, evaluate, records
 from easgd_lib.centers.local import LocalCenter
+from easgd_lib.clock import Clock, Life, Participant, Span, TimeModel, VirtualCenter, Vote, live
 from easgd_lib.errors import SettingsError
-from easgd_lib.methods import METHODS, Request
+from easgd_lib.methods import SGD, Gradient, Pull, Push, Request, evaluates_x, method_of, terms_of
 from easgd_lib.objectives import Digits
-from easgd_lib.settings import Settings
-from easgd_lib.worker import Worker, answering, carry_out, keep_freed_memory
+from easgd_lib.settings import ORDERS, Settings
+from easgd_lib.worker import Stopwatch, Worker, answering, carry_out, keep_freed_memory
+
+BLOCK = 2_000_000  # normal deviates drawn at a time, all workers together
 
 
 class Trajectory(NamedTuple):
-    """Where everybody was: workers (steps + 1, p, d), center (steps + 1, d), float64."""
+    """Where everybody was, in float64.
+
+    Attributes
+    ----------
+    workers : (steps + 1, p, d) array, or with ``keep="center"`` (1, p, d), the last
+    center : (steps + 1, d) array
+        x̃; of a sequential method its x.
+    average : (steps + 1, d) array or None
+        z, where the method averages.
+    seconds : (steps + 1,) array or None
+        Asynchronous order: when each step ended, in virtual seconds.
+    spans : list of Span or None
+        Asynchronous order: who did what, when.
+    """
 
     workers: np.ndarray
     center: np.ndarray
-
-
-def together(methods: list, answers: list[Callable[[Request], Any]]):
-    """One synchronous step of all `methods`: each round of requests is answered as a whole."""
-    steps = [method.step() for method in methods]
-    known: list[Any] = [None] * len(steps)
-    while True:
-        requests = []
-        for step, given in zip(steps, known, strict=True):
-            try:
-                requests.append(step.send(given))
-            except StopIteration:
-                continue
-        if not requests:
-            return
-        known = [answer(request) for answer, request in zip(answers, requests, strict=True)]
+    average: np.ndarray | None = None
+    seconds: np.ndarray | None = None
+    spans: list[Span] | None = None
 
 
 def trajectory(
-    settings: Settings, objective, start, steps: int, order: str | None = None
+    settings: Settings,
+    objective,
+    start,
+    steps: int,
+    order: str | None = None,
+    *,
+    keep: str = "all",
+    method: type[SGD] | None = None,
+    times: TimeModel | None = None,
 ) -> Trajectory:
     """Follow p workers and the center on `objective`, exactly.
 
@@ -59,80 +73,278 @@ def trajectory(
         Where the workers start; the center starts at their mean.
     steps : int
         Synchronous: one step moves every worker once. Round robin: one step is one
-        worker's turn, worker t mod p.
-    order : {"synchronous", "round_robin"}, optional
+        worker's turn, worker t mod p. Asynchronous: one step is one worker's, in the order
+        in which they end.
+    order : {"synchronous", "round_robin", "asynchronous"}, optional
         Overrides ``settings.order``.
-
-    Returns
-    -------
-    Trajectory
+    keep : {"all", "center"}
+        "center" keeps the center's history, and of the workers' only the end.
+    method : type, optional
+        A class like those in `methods`, in place of the one that the settings name.
+    times : TimeModel, optional
+        How long things take (asynchronous order only).
 
     Raises
     ------
     SettingsError
-        The order is not fixed by the settings, so there is no one trajectory.
+        An asynchronous order without `times`, or `times` without it.
     """
-    order = order or settings.order
-    if order not in ("synchronous", "round_robin"):
-        raise SettingsError(f"order {order} fixes no trajectory: use synchronous or round_robin")
-    p = settings.workers
-    start = np.atleast_1d(np.asarray(start, dtype=np.float64))
-    start = np.broadcast_to(start, (p, start.shape[-1]))
-    methods = [METHODS[settings.method](x, settings) for x in start]
-    center = LocalCenter(start.mean(0))
-
-    def noisy_gradient(noise: np.random.Generator, x: np.ndarray) -> np.ndarray:
-        return objective.gradient(x, noise)
-
-    noises = [datasets.generator(settings.seed, worker) for worker in range(p)]
-    answers = [answering(center, partial(noisy_gradient, noise)) for noise in noises]
-    seen = [(start, center.pull())]
-    for t in range(steps):
-        if order == "synchronous":
-            together(methods, answers)
-        else:
-            carry_out(methods[t % p].step(), answers[t % p])
-        workers = np.array([method.x for method in methods])
-        seen.append((workers, center.pull() if methods[0].exchanges else workers[0]))
-    return Trajectory(*map(np.array, zip(*seen, strict=True)))
+    order = order or settings.order or "synchronous"
+    if order not in ORDERS:
+        raise SettingsError(f"unknown order {order!r}; choose from {', '.join(ORDERS)}")
+    if (order == "asynchronous") != (times is not None):
+        raise SettingsError(
+            "give `times` for the asynchronous order, and only for it: "
+            "a time model decides who comes first"
+        )
+    follow = _Followed(settings, objective, start, steps, order, keep, method)
+    if order == "synchronous":
+        follow.together()
+    elif order == "round_robin":
+        follow.in_turn()
+    else:
+        follow.in_virtual_time(times)
+    return follow.trajectory()
 
 
-def train(settings: Settings, report: Callable[[dict], None] = lambda numbers: None) -> dict:
-    """Train p workers on digits in this process (``center="local"``). Returns a run's record.
+class _Followed:
+    """The workers of one trajectory, and what was seen of them."""
 
-    Each worker's clock counts its own work only, as if it had its core to itself, so seconds
-    are virtual. Asynchronous workers of equal speed take turns: here that is round robin.
+    def __init__(self, settings, objective, start, steps, order, keep, method):
+        self.settings, self.objective, self.steps, self.keep = settings, objective, steps, keep
+        self.method = method or method_of(settings)
+        self.terms = terms_of(settings, self.method)._replace(order=order)
+        self.p = settings.workers
+        start = np.atleast_1d(np.asarray(start, dtype=np.float64))
+        self.start = np.array(np.broadcast_to(start, (self.p, start.shape[-1])))
+        self.center = LocalCenter(self.start.mean(0), self.terms)
+        self.centers: list[np.ndarray] = []
+        self.workers: list[np.ndarray] = []
+        self.averages: list[np.ndarray] = []
+        self.seconds: list[float] = []
+        self.spans: list[Span] = []
+
+    def together(self):
+        """All workers are one method whose x is (p, d): the rules broadcast."""
+        noise = _Noise(self.settings.seed, self.p, self.steps)
+        one = self.method(self.start, self.settings)
+
+        def answer(request: Request) -> Any:
+            match request:
+                case Pull():
+                    return self.center.pull()
+                case Push(change) if self.center.master:
+                    for each in change:
+                        self.center.push(each)
+                case Push(change):
+                    self.center.push(change.sum(0))
+                case Gradient(at):
+                    return self.objective.gradient(at, noise)
+
+        self._see([one])
+        for _ in range(self.steps):
+            carry_out(one.step(), answer)
+            self._see([one])
+
+    def _each(self) -> tuple[list[SGD], list[Callable]]:
+        """The workers one by one, and the gradient that each of them sees."""
+        methods = [self.method(x, self.settings) for x in self.start]
+        noises = [datasets.generator(self.settings.seed, i) for i in range(self.p)]
+        return methods, [partial(_gradient, self.objective, noise) for noise in noises]
+
+    def in_turn(self):
+        methods, gradients = self._each()
+        answers = [answering(self.center, gradient) for gradient in gradients]
+        self._see(methods)
+        for t in range(self.steps):
+            carry_out(methods[t % self.p].step(), answers[t % self.p])
+            self._see(methods)
+
+    def in_virtual_time(self, times: TimeModel):
+        methods, gradients = self._each()
+        clock = Clock()
+
+        def life(method: SGD) -> Life:
+            while len(self.centers) <= self.steps:
+                yield from method.step()
+                if len(self.centers) <= self.steps:
+                    self._see(methods)
+                    self.seconds.append(clock.now)
+
+        participants = [
+            Participant(
+                i, clock, life(method), gradient, times.data_per_image,
+                times.compute_times(self.settings.seed, i, self.p, images=1), self.spans.append,
+            )
+            for i, (method, gradient) in enumerate(zip(methods, gradients, strict=True))
+        ]  # fmt: skip
+        size = self.start[0].nbytes
+        self._see(methods)
+        self.seconds.append(0.0)
+        center = VirtualCenter(
+            clock, self.center, self.terms, self.settings.center, times, self.p, size
+        )
+        live(center, participants)
+
+    def _see(self, methods: list[SGD]):
+        if self.keep == "all" or len(self.centers) == self.steps:
+            self.workers.append(np.concatenate([np.atleast_2d(method.x) for method in methods]))
+        alone = not self.method.exchange
+        self.centers.append(np.atleast_2d(methods[0].x)[0] if alone else self.center.pull())
+        evaluated = methods[0].evaluated if alone else self.center.snapshot()
+        self.averages.append(np.atleast_2d(evaluated)[0])
+
+    def trajectory(self) -> Trajectory:
+        master = self.terms.master
+        averages = (
+            master.shows > 0 if master else not (self.method.exchange or evaluates_x(self.settings))
+        )
+        return Trajectory(
+            np.array(self.workers),
+            np.array(self.centers),
+            np.array(self.averages) if averages else None,
+            np.array(self.seconds) if self.seconds else None,
+            self.spans or None,
+        )
+
+
+def _gradient(objective, noise: np.random.Generator, x: np.ndarray) -> np.ndarray:
+    return objective.gradient(x, noise)
+
+
+class _Noise:
+    """All workers' generators as one: row i of what it draws is worker i's own stream.
+
+    Drawn in blocks of steps, which changes no number: a generator that draws many
+    deviates at once draws the same ones.
     """
-    torch.set_num_threads(settings.threads or records.cores())
+
+    def __init__(self, seed: int, p: int, steps: int):
+        self.generators = [datasets.generator(seed, worker) for worker in range(p)]
+        self.steps = steps
+        self._normal: Iterator[np.ndarray] | None = None
+
+    def standard_normal(self, shape: tuple[int, int]) -> np.ndarray:
+        """(p, d), as every worker would draw (d,)."""
+        self._normal = self._normal or self._normals(shape[1])
+        return next(self._normal)
+
+    def _normals(self, d: int) -> Iterator[np.ndarray]:
+        p = len(self.generators)
+        n = max(1, min(self.steps, BLOCK // (p * d)))
+        block = np.empty((p, n, d))
+        while True:
+            for mine, generator in zip(block, self.generators, strict=True):
+                generator.standard_normal(out=mine)
+            yield from np.ascontiguousarray(block.swapaxes(0, 1))
+
+    def gamma(self, shape: float, scale: float, size: tuple[int, int]) -> np.ndarray:
+        return np.array([g.gamma(shape, scale, size[1:]) for g in self.generators])
+
+
+class VirtualWatch(Stopwatch):
+    """A worker's stopwatch, told the time by the clock."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = 0.0
+
+    def switch(self, activity: str | None):
+        """Nothing: the clock knows what the worker is doing."""
+
+    def note(self, span: Span):
+        self.spent[span.activity] += span.end - span.start
+        self.now = span.end
+
+    @property
+    def seconds(self) -> float:
+        return self.now
+
+
+def train(
+    settings: Settings,
+    report: Callable[[dict], None] = lambda numbers: None,
+    *,
+    times: TimeModel | None = None,
+    method: type[SGD] | None = None,
+) -> dict:
+    """Train p workers on digits in this process, under a virtual clock. Returns a run's record.
+
+    Seconds, images per second and the time split are virtual: those of p workers that have
+    a core each. Losses and accuracies are real. The record's environment says so, and
+    holds the time model and the seconds it really took.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``center`` is the one to imitate; "local" serves one exchange at a time.
+    report : callable
+        Told live numbers of worker 0.
+    times : TimeModel, optional
+        By default the one that `easgd calibrate` measured.
+    method : type, optional
+        A class like those in `methods`, in place of the one that the settings name.
+    """
+    began = time.perf_counter()
+    method = method or method_of(settings)
+    times = times or TimeModel.calibrated(settings.center)
+    threads = settings.threads or records.cores()
+    torch.set_num_threads(threads)
     keep_freed_memory()
     data = datasets.load(datasets.resolve(settings.data))
     settings = settings.replace(data=data.name)
-    digits = [Digits(data, settings, worker) for worker in range(settings.workers)]
-    center = LocalCenter(digits[0].start) if METHODS[settings.method].exchanges else None
-    workers = [Worker(i, settings, d, center, report) for i, d in enumerate(digits)]
-    step = _synchronous_step if settings.order == "synchronous" else _step_in_turn
-    workers[0].snapshot_if_due()
-    while any(worker.progress < 1 for worker in workers):
-        step(workers)
-        workers[0].snapshot_if_due()
+    workers = run_workers(settings, data, method, times, report)
     workers[0].take_snapshot()
-    jobs = evaluate.jobs(workers[0].snapshots, with_worker=center is not None)
-    where = records.environment(data, torch.get_num_threads(), ranks=1, mpi=None)
+    jobs = evaluate.jobs(workers[0].snapshots, with_worker=not evaluates_x(settings))
+    evaluations = evaluate.carry_out(data, jobs)
+    where = records.environment(data, threads, ranks=1, mpi=None)
+    where |= {
+        "clock": "virtual",
+        "time_model": {name: x for name, x in asdict(times).items() if x < float("inf")},
+        "real_seconds": round(time.perf_counter() - began, 1),
+    }
     accounts = [worker.account() for worker in workers]
-    return records.assemble(settings, accounts, evaluate.carry_out(data, jobs), where).to_dict()
+    return records.assemble(settings, accounts, evaluations, where).to_dict()
 
 
-def _step_in_turn(workers: list[Worker]):
-    for worker in workers:
-        worker.step()
+def run_workers(
+    settings: Settings,
+    data: datasets.Dataset,
+    method: type[SGD],
+    times: TimeModel,
+    report: Callable[[dict], None] = lambda numbers: None,
+) -> list[Worker]:
+    """All p workers, from their first step to their last, worker 0 with its snapshots."""
+    p, images = settings.workers, settings.batch_size
+    clock, watches = Clock(), [VirtualWatch() for _ in range(p)]
+    terms = terms_of(settings, method)
+    digits = [Digits(data, settings, i) for i in range(p)]
+    start = digits[0].start
+    center = LocalCenter(start, terms)
+    workers = [
+        Worker(i, settings, digits[i], method, center if method.exchange else None, report, watch)
+        for i, watch in enumerate(watches)
+    ]
+    participants = [
+        Participant(
+            i, clock, _life(workers[i]), workers[i].gradient, images * times.data_per_image,
+            times.compute_times(settings.seed, i, p, images), watches[i].note,
+        )
+        for i in range(p)
+    ]  # fmt: skip
+    live(VirtualCenter(clock, center, terms, settings.center, times, p, start.nbytes), participants)
+    return workers
 
 
-def _synchronous_step(workers: list[Worker]):
-    def answer(worker: Worker, request: Request) -> Any:
-        result = worker.answer(request)
-        worker.watch.switch(None)  # while the others have their turn
-        return result
-
-    together([worker.method for worker in workers], [partial(answer, w) for w in workers])
-    for worker in workers:
-        worker.after_step()
+def _life(worker: Worker) -> Life:
+    """Step until the run is over. Where exchanges wait for one another, vote before each."""
+    settings = worker.settings
+    votes = settings.order in ("synchronous", "round_robin") and settings.seconds is not None
+    while True:
+        worker.snapshot_if_due()
+        over = worker.progress >= 1
+        if votes:
+            over = (yield Vote(over)) if worker.method.exchange_is_due else False
+        if over:
+            return worker.finish()
+        yield from worker.step()

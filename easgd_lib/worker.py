@@ -14,7 +14,7 @@ from torch import Tensor
 
 from easgd_lib.centers import Center
 from easgd_lib.errors import NotFinite
-from easgd_lib.methods import METHODS, Gradient, Pull, Push, Request, Step
+from easgd_lib.methods import SGD, Gradient, Pull, Push, Request, Step
 from easgd_lib.objectives import Digits
 from easgd_lib.settings import Settings
 
@@ -107,8 +107,10 @@ class Worker:
     ----------
     index : int
         Worker 0 … p − 1. Worker 0 also takes the snapshots.
+    method : type
+        One of `methods`, or of your own making.
     center : Center or None
-        None for a sequential method, whose x is its own center.
+        None for a sequential method, which is its own center.
     report : callable
         Called now and then with a small dict of live numbers.
     """
@@ -118,23 +120,30 @@ class Worker:
         index: int,
         settings: Settings,
         digits: Digits,
-        center: Center | None,
+        method: type[SGD],
+        center: Center | None = None,
         report: Callable[[dict], None] = lambda numbers: None,
+        watch: Stopwatch | None = None,
     ):
         self.index, self.settings, self.digits = index, settings, digits
         self.center, self.report = center, report
-        self.method = METHODS[settings.method](digits.start, settings)
-        self.watch = Stopwatch()
-        self.exchanges = 0
+        self.method = method(digits.start, settings)
+        self.watch = watch or Stopwatch()
         self.log: list[LogPoint] = []
         self.snapshots: list[Snapshot] = []
         self.total_steps = steps_of(settings, len(digits.data.train_labels))
         self._losses: list[float] = []
-        self._logged = self._reported = 0.0
+        self._logged = 0.0
+        self._reported = time.monotonic()
 
     @property
     def samples(self) -> int:
         return self.method.t * self.settings.batch_size
+
+    @property
+    def exchanges(self) -> int:
+        """Exchanges so far: one at each own step that τ divides, the first at step 0."""
+        return math.ceil(self.method.t / self.settings.tau) if self.method.exchange else 0
 
     @property
     def progress(self) -> float:
@@ -156,21 +165,20 @@ class Worker:
             case Push(change):
                 self.watch.switch("communication")
                 self.center.push(change)
-                self.exchanges += 1
             case Gradient(at):
-                self.watch.switch("data")
-                batch = self.digits.draw()
-                self.watch.switch("compute")
-                return self.digits.gradient(at, batch)
+                return self.gradient(at)
 
-    def step(self):
-        """One step of the method, timed."""
+    def gradient(self, at: Tensor) -> Tensor:
+        """The gradient at this point, on the next batch."""
+        self.watch.switch("data")
+        batch = self.digits.draw()
         self.watch.switch("compute")
-        carry_out(self.method.step(), self.answer)
-        self.after_step()
+        return self.digits.gradient(at, batch)
 
-    def after_step(self):
-        """Stop the watch, check the loss, take notes."""
+    def step(self) -> Step:
+        """One step of the method; afterwards check the loss and take notes."""
+        self.watch.switch("compute")
+        yield from self.method.step()
         self.watch.switch(None)
         loss = self.digits.loss
         if not math.isfinite(loss):
@@ -181,8 +189,8 @@ class Worker:
         self._losses.append(loss)
         if self.progress - self._logged >= 1 / LOG_POINTS:
             self._take_note()
-        if self.watch.seconds - self._reported >= REPORT_EVERY:
-            self._reported = self.watch.seconds
+        if time.monotonic() - self._reported >= REPORT_EVERY:
+            self._reported = time.monotonic()
             self.report(self.live())
 
     def _take_note(self):
@@ -208,18 +216,22 @@ class Worker:
             self.take_snapshot()
 
     def take_snapshot(self, center: Tensor | None = None):
-        """Copy x, and the center: the one given, else as it is now (x itself if there is none)."""
+        """Copy x, and the center: the one given, else as it is now (or what stands in for it)."""
         x = self.method.x.clone()
         if center is None:
-            center = self.center.snapshot() if self.center else x
+            center = self.center.snapshot() if self.center else self.method.evaluated.clone()
         self.snapshots.append(Snapshot(self.watch.seconds, self.method.t, x, center))
 
     def train(self, over: Callable[[bool], bool] = bool):
         """Step until the run is over. `over` may make all workers agree on that."""
         self.snapshot_if_due()
         while not over(self.progress >= 1):
-            self.step()
+            carry_out(self.step(), self.answer)
             self.snapshot_if_due()
+        self.finish()
+
+    def finish(self):
+        """The last note."""
         if self._losses and (not self.log or self.progress - self._logged > 0.5 / LOG_POINTS):
             self._take_note()  # a mean over a few batches more would only be noise
 

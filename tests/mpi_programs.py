@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from easgd_lib import Settings, datasets, simulate
-from easgd_lib.centers.local import LocalCenter
+from easgd_lib.centers.allreduce import AllreduceCenter
 from easgd_lib.centers.server import ServerCenter, serve
 from easgd_lib.centers.window import WindowCenter
-from easgd_lib.methods import METHODS
+from easgd_lib.clock import TimeModel
+from easgd_lib.errors import MPIError
+from easgd_lib.methods import METHODS, VARIANTS, Terms, method_of, terms_of
 from easgd_lib.mpi import PeerFailed, World
 from easgd_lib.objectives import Digits, Quadratic
 from easgd_lib.worker import answering, carry_out
@@ -27,12 +29,16 @@ def everybody(world: World, mine, like) -> np.ndarray:
     return rows
 
 
-def with_center(kind: str, world: World, start, order: str, work):
-    """Run `work(worker, center)` on every worker; returns its result and the final x̃."""
+def with_center(kind: str, world: World, start, terms: Terms, work):
+    """Run `work(worker, center)` on every worker; returns its result and what is evaluated."""
     if kind == "server" and world.rank == 0:
-        return None, serve(world, start, order)
+        return None, serve(world, start, terms)
     worker = world.rank - (kind == "server")
-    center = ServerCenter(world, start) if kind == "server" else WindowCenter(world, start, order)
+    center = {
+        "server": lambda: ServerCenter(world, start),
+        "window": lambda: WindowCenter(world, start, terms),
+        "allreduce": lambda: AllreduceCenter(world, start, terms),
+    }[kind]()
     result = work(worker, center)
     final = center.close()
     return result, final
@@ -63,7 +69,8 @@ def hammer(world: World, kind: str, n: int, rounds: int):
             x = x - force
         return x - before
 
-    moved, final = with_center(kind, world, start, "asynchronous", work)
+    terms = Terms("synchronous" if kind == "allreduce" else "asynchronous")
+    moved, final = with_center(kind, world, start, terms, work)
     lost = finally_everywhere(world, final) - start.numpy() + everybody(world, moved, start).sum(0)
     assert abs(lost).max() < 1e-12 * rounds, abs(lost).max()
     assert not np.allclose(final.numpy(), start.numpy()), "nothing was exchanged"
@@ -72,11 +79,29 @@ def hammer(world: World, kind: str, n: int, rounds: int):
 def quadratics(world: World, kind: str):
     """Every method in every fixed order on MPI is simulate.trajectory, noise included."""
     p = world.size - (kind == "server")
-    easgd = {"method": "easgd", "eta": 0.1, "alpha": 0.2, "tau": 2, "seed": 3}
-    eamsgd = easgd | {"method": "eamsgd", "delta": 0.8, "gamma": 0.01}
-    for order in ("synchronous", "round_robin", "asynchronous")[: 3 if p == 1 else 2]:
-        for method in (easgd, eamsgd):
-            quadratic(world, kind, order, Settings(workers=p, center=kind, order=order, **method))
+    orders = ["synchronous"] if kind == "allreduce" else ["synchronous", "round_robin"]
+    if p == 1 and kind != "allreduce":
+        orders.append("asynchronous")
+    for order in orders:
+        for method in (name for name, cls in METHODS.items() if cls.exchange):
+            for variant in VARIANTS if method in ("easgd", "eamsgd") else [None]:
+                if kind == "allreduce" and METHODS[method].master(None):
+                    continue
+                options = OPTIONS[method] | {"variant": variant}
+                quadratic(
+                    world, kind, order, Settings(method, workers=p, center=kind, order=order,
+                    eta=0.1, gamma=0.01, seed=3, **options),
+                )  # fmt: skip
+
+
+OPTIONS: dict[str, dict] = {
+    "easgd": {"alpha": 0.2, "tau": 2},
+    "eamsgd": {"alpha": 0.2, "tau": 2, "delta": 0.8},
+    "downpour": {"tau": 3},
+    "adownpour": {"tau": 3},
+    "mvadownpour": {"tau": 3, "average_rate": 0.2},
+    "mdownpour": {"delta": 0.7},
+}
 
 
 def quadratic(world: World, kind: str, order: str, settings: Settings):
@@ -86,7 +111,7 @@ def quadratic(world: World, kind: str, order: str, settings: Settings):
 
     def work(worker, center):
         noise = datasets.generator(settings.seed, worker)
-        method = METHODS[settings.method](torch.from_numpy(start[worker]), settings)
+        method = method_of(settings)(torch.from_numpy(start[worker]), settings)
 
         def gradient(x):
             return torch.from_numpy(Quadratic(1.3, 0.5).gradient(x.numpy(), noise))
@@ -96,20 +121,22 @@ def quadratic(world: World, kind: str, order: str, settings: Settings):
         return method.x
 
     center0 = torch.from_numpy(start.mean(0))
-    result, final = with_center(kind, world, center0, order, work)
+    result, final = with_center(kind, world, center0, terms_of(settings), work)
     found = everybody(world, result, center0)[-p:]
     final = finally_everywhere(world, final)
     turns = steps * (p if order == "round_robin" else 1)
     fixed = "round_robin" if order == "round_robin" else "synchronous"  # p = 1: all the same
     path = simulate.trajectory(settings, Quadratic(1.3, 0.5), start, turns, order=fixed)
-    assert np.allclose(found, path.workers[-1], rtol=0, atol=1e-12)
-    assert np.allclose(final, path.center[-1], rtol=0, atol=1e-12)
+    evaluated = path.center if path.average is None else path.average
+    assert np.allclose(found, path.workers[-1], rtol=0, atol=1e-12), settings
+    assert np.allclose(final, evaluated[-1], rtol=0, atol=1e-12), settings
+    assert abs(final - start.mean(0)).max() > 1e-2, "nothing moved"
 
 
 def networks(world: World, kind: str):
     """The ConvNet in float64, 20 steps: MPI against all workers in this process."""
     torch.set_num_threads(1)
-    for order in ("synchronous", "round_robin"):
+    for order in ["synchronous"] if kind == "allreduce" else ["synchronous", "round_robin"]:
         network(world, kind, order)
 
 
@@ -117,45 +144,35 @@ def network(world: World, kind: str, order: str):
     p = world.size - (kind == "server")
     settings = Settings(
         "eamsgd", workers=p, center=kind, order=order, tau=3, precision="float64", data="sample",
-        batch_size=16, seed=7,
+        batch_size=16, seed=7, steps=20,
     )  # fmt: skip
     data = datasets.load("sample")
 
-    def answer_for(digits, center):
-        return answering(center, lambda x: digits.gradient(x, digits.draw()))
-
     def work(worker, center):
         digits = Digits(data, settings, worker)
-        method = METHODS["eamsgd"](digits.start, settings)
-        for _ in range(20):
-            carry_out(method.step(), answer_for(digits, center))
+        method = method_of(settings)(digits.start, settings)
+        answer = answering(center, lambda x: digits.gradient(x, digits.draw()))
+        for _ in range(settings.steps):
+            carry_out(method.step(), answer)
         return method.x
 
     start = Digits(data, settings, 0).start
-    result, final = with_center(kind, world, start, order, work)
+    result, final = with_center(kind, world, start, terms_of(settings), work)
     found = everybody(world, result, start)[-p:]
     final = finally_everywhere(world, final)
     if world.rank:
         return
-    center = LocalCenter(start)
-    digits = [Digits(data, settings, worker) for worker in range(p)]
-    methods = [METHODS["eamsgd"](d.start, settings) for d in digits]
-    answers = [answer_for(d, center) for d in digits]
-    for _ in range(20):
-        if order == "synchronous":
-            simulate.together(methods, answers)
-        else:
-            for method, answer in zip(methods, answers, strict=True):
-                carry_out(method.step(), answer)
-    for x, method in zip(found, methods, strict=True):
-        assert np.allclose(x, method.x.numpy(), rtol=0, atol=1e-12)
-    assert np.allclose(final, center.center.numpy(), rtol=0, atol=1e-12)
+    workers = simulate.run_workers(settings, data, method_of(settings), TimeModel())
+    for x, worker in zip(found, workers, strict=True):
+        assert np.allclose(x, worker.method.x.numpy(), rtol=0, atol=1e-12)
+    assert np.allclose(final, workers[0].center.snapshot().numpy(), rtol=0, atol=1e-12)
     assert abs(final - start.numpy()).max() > 1e-3, "nothing was learnt"
 
 
 def failures(world: World, kind: str):
     """Worker 1 fails in the middle: everybody else is released at once, by name."""
-    for order in ("asynchronous", "synchronous", "round_robin"):
+    orders = ("asynchronous", "synchronous", "round_robin")
+    for order in orders if kind != "allreduce" else orders[1:2]:
         failing(World.of(world.size), kind, order)
         world.barrier("the next failure")
 
@@ -173,7 +190,7 @@ def failing(world: World, kind: str, order: str):
 
     began = time.monotonic()
     try:
-        with_center(kind, world, start, order, work)
+        with_center(kind, world, start, Terms(order), work)
     except PeerFailed as failure:
         assert "on purpose" in str(failure)
         assert time.monotonic() - began < 20
@@ -183,7 +200,50 @@ def failing(world: World, kind: str, order: str):
         print("failed", flush=True)
 
 
-PROGRAMS = {f.__name__: f for f in (hammers, quadratics, networks, failures)}
+def overlapping(world: World, kind: str):
+    """Four workers whose pushes all fall between their pulls and their pushes, and who do not.
+
+    ηh = .1, α = .45: a server that takes request by request blows up, one that serves whole
+    exchanges does not (spectral radii of a round: 1.27 and .92).
+    """
+    ends = {}
+    for held in (False, True):
+        p = world.size - 1
+        workers = world.last(p) if world.rank else None
+        terms, start = Terms(held=held), torch.ones(1, dtype=torch.float64)
+
+        def work(worker, center, held=held, workers=workers, start=start):
+            x = start * (worker + 2)
+            for _ in range(60):
+                pulled = center.pull().clone()
+                if not held:
+                    workers.barrier("all to have pulled")
+                force = 0.45 * (x - pulled)
+                center.push(force)
+                workers.barrier("all to have pushed")
+                x = x - 0.1 * x - force
+            return x
+
+        _, final = with_center("server", world, start, terms, work)
+        ends[held] = abs(finally_everywhere(world, final)[0])
+    assert ends[False] > 1.2**60, ends
+    assert ends[True] < 0.96**60, ends
+
+
+def replicas(world: World, kind: str):
+    """Replicas that drifted apart are found, on every rank."""
+    center = AllreduceCenter(world, torch.zeros(5), Terms("synchronous"))
+    center.push(torch.ones(5))
+    center.center = center.center + 1e-7 * world.rank
+    try:
+        center.close()
+    except MPIError as error:
+        assert "drifted apart" in str(error)
+        return
+    raise AssertionError("nobody noticed")
+
+
+PROGRAMS = {f.__name__: f for f in (hammers, quadratics, networks, failures, overlapping, replicas)}
 
 if __name__ == "__main__":
     from mpi4py import MPI

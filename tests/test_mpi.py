@@ -19,29 +19,40 @@ def run_program(workers: int, center: str, name: str, *arguments: str):
     return ran.stdout.split()
 
 
-@pytest.mark.parametrize("center", ["window", "server"])
+@pytest.mark.parametrize("center", ["window", "server", "allreduce"])
 def test_pushes_from_four_ranks_lose_nothing(center):
     """4 ranks hammer one center; x̃ + Σ x^i is unchanged to rounding, at awkward sizes too."""
     said = run_program(4, center, "hammers", "486610x40", "1x1000", "7x1000", "1000003x10")
     assert said.count("fine") == 4 + (center == "server")
 
 
-@pytest.mark.parametrize("center", ["window", "server"])
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("center", ["window", "server", "allreduce"])
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
 def test_mpi_is_the_simulator_on_a_quadratic(center, workers):
     run_program(workers, center, "quadratics")
 
 
-@pytest.mark.parametrize("center", ["window", "server"])
-def test_mpi_is_the_simulator_on_the_network(center):
-    run_program(2, center, "networks")
+@pytest.mark.parametrize(
+    ("workers", "center"), [(2, "window"), (3, "server"), (4, "window"), (4, "allreduce")]
+)
+def test_mpi_is_the_simulator_on_the_network(workers, center):
+    run_program(workers, center, "networks")
 
 
-@pytest.mark.parametrize("center", ["window", "server"])
+def test_a_server_that_mixes_exchanges_blows_up_and_one_that_serves_them_whole_does_not():
+    run_program(4, "server", "overlapping")
+
+
+def test_replicas_that_drift_apart_are_found():
+    assert run_program(3, "allreduce", "replicas").count("fine") == 3
+
+
+@pytest.mark.parametrize("center", ["window", "server", "allreduce"])
 def test_a_failing_rank_releases_all_others(center):
     said = run_program(3, center, "failures")
-    assert said.count("failed") == 3
-    assert said.count("released") == 3 * (2 + (center == "server"))
+    failures = 1 if center == "allreduce" else 3
+    assert said.count("failed") == failures
+    assert said.count("released") == failures * (2 + (center == "server"))
 
 
 TRAIN = ["-m", "easgd_lib", "train", "--data", "sample", "--snapshots", "1", "--steps", "12"]

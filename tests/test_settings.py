@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from easgd_lib import Settings
@@ -64,18 +65,42 @@ def test_the_guard_on_alpha(center, order, limit):
     assert make(limit * 1.001, allow_unstable=True).alpha > limit
 
 
-@pytest.mark.parametrize("beyond", [0.99, 1.01])
-def test_the_guard_is_where_the_exchange_starts_to_explode(beyond):
-    """Against the exchange's own matrix: p workers and x̃, all pushes from the same x̃."""
-    import numpy as np
+def spectral_radius(p: int, alpha: float, variant: str, seen: int) -> float:
+    """Of the exchange alone, all p pulls before all pushes; a worker's second pull sees `seen`.
 
-    p = 5
-    alpha = beyond * Settings("easgd", workers=p, alpha=0.1).alpha_limit
-    matrix = np.eye(p + 1) * (1 - alpha)
-    matrix[:p, p] = matrix[p, :p] = alpha
-    matrix[p, p] = 1 - p * alpha
-    radius = max(abs(np.linalg.eigvals(matrix)))
-    assert (radius > 1 + 1e-9) == (beyond > 1)
+    By moving each unit vector of (x¹ … x^p, x̃) by the update's own words.
+    """
+    columns = []
+    for unit in np.eye(p + 1):
+        x, center = unit[:p], unit[p]
+        pushed = alpha * (x - center)
+        if variant == "gauss_seidel":
+            # which pushes worker i sees: its own, and those of the `seen` − 1 after it
+            after = [center + sum(pushed[(i + k) % p] for k in range(seen)) for i in range(p)]
+            moved = x - alpha * (x - np.array(after))
+        else:
+            moved = x - pushed
+        columns.append([*moved, center + pushed.sum()])
+    return max(abs(np.linalg.eigvals(np.array(columns).T)))
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, 5, 6, 8, 16])
+@pytest.mark.parametrize(
+    ("variant", "order", "seen"),
+    [
+        ("jacobi", "synchronous", 0),
+        ("step_first", "asynchronous", 0),
+        ("gauss_seidel", "synchronous", "p"),
+        ("gauss_seidel", "asynchronous", 1),
+    ],
+)
+def test_the_guard_is_where_the_exchange_starts_to_explode(p, variant, order, seen):
+    """Against the exchange's own matrix, for each update order."""
+    seen = p if seen == "p" else seen
+    limit = Settings("easgd", workers=p, alpha=0.01, variant=variant, order=order).alpha_limit
+    for beyond in (0.2, 0.5, 0.8, 0.99, 1.01):
+        radius = spectral_radius(p, beyond * limit, variant, seen)
+        assert (radius > 1 + 1e-9) == (beyond > 1), (radius, beyond)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +116,18 @@ def test_the_guard_is_where_the_exchange_starts_to_explode(beyond):
         ({"method": "easgd", "eta": math.inf}, "eta"),
         ({"method": "easgd", "delta": 0.9}, "does not use delta"),
         ({"method": "sgd", "tau": 4}, "does not use tau"),
-        ({"method": "sgd", "beta": 0.9}, "no elastic force"),
+        ({"method": "sgd", "beta": 0.9}, "does not use beta"),
+        ({"method": "downpour", "alpha": 0.9}, "does not use alpha"),
+        ({"method": "downpour", "variant": "jacobi"}, "does not use variant"),
+        ({"method": "sgd", "order": "synchronous"}, "does not use order"),
+        ({"method": "msgd", "beta_per": "step"}, "does not use beta_per"),
+        ({"method": "downpour", "average_rate": 0.1}, "does not use average_rate"),
+        ({"method": "mvasgd", "average_rate": 1.5}, "average_rate"),
+        ({"method": "mdownpour", "tau": 4}, "tau must be 1"),
+        ({"method": "sgd", "center": "server"}, "no center"),
+        ({"method": "easgd", "center": "allreduce", "order": "round_robin"}, "is synchronous"),
+        ({"method": "mdownpour", "center": "allreduce"}, "only adds"),
+        ({"method": "easgd", "variant": "backwards"}, "unknown variant"),
         ({"method": "sgd", "workers": 2}, "sequential"),
         ({"method": "eamsgd", "delta": 1.0}, "delta"),
         ({"method": "easgd", "seconds": 3, "steps": 4}, "seconds and steps"),
@@ -109,4 +145,11 @@ def test_bad_settings_are_refused_by_name(bad, says):
 def test_the_server_is_one_rank_more():
     assert Settings("easgd", workers=3, center="server").ranks == 4
     assert Settings("easgd", workers=3).ranks == 3
-    assert Settings("sgd", center="server").ranks == 1
+    assert Settings("sgd").ranks == 1
+
+
+def test_allreduce_is_synchronous_also_after_a_replacement():
+    settings = Settings("easgd", workers=3).replace(center="allreduce")
+    assert settings.order == "synchronous"
+    assert settings.alpha_limit == pytest.approx(0.5)
+    assert settings.replace(center="window").order == "asynchronous"

@@ -1,17 +1,23 @@
 """The center on a rank of its own: rank 0 owns x̃, serves the workers and does not train."""
 
+from collections.abc import Iterable
+from itertools import cycle
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from easgd_lib.centers.local import LocalCenter
+from easgd_lib.methods import Pull, Push, Terms
 from easgd_lib.mpi import IDLE_LIMIT, World
 
 SERVER = 0
 PULL, CENTER, PUSH, SNAPSHOT, DONE = range(1, 6)  # message tags
+TAGS = {Pull: PULL, Push: PUSH}
 
 
 class ServerCenter:
-    """A worker's end. An exchange is a request, x̃ in one message, the change in one."""
+    """A worker's end. A pull is a request and x̃ in one message; a push is one message."""
 
     def __init__(self, world: World, start: Tensor):
         self.world = world
@@ -43,70 +49,88 @@ class ServerCenter:
         return self.center
 
 
-def serve(world: World, start: Tensor, order: str) -> Tensor:
-    """Own x̃ until every worker is done; returns it.
+def serve(world: World, start: Tensor, terms: Terms) -> Tensor:
+    """Own x̃ until every worker is done; returns what is evaluated of it.
 
-    Asynchronous: first come, first served, one whole exchange at a time, so no other push
-    falls between a worker's pull and its push (α ≤ 1 is stable). Round robin: the same,
-    in rank order. Synchronous: all workers get the same x̃, then their changes are added
-    in rank order. Waiting, the server sleeps: a spinning server would eat a worker's core.
+    Asynchronous: first come, first served. If the terms allow it, one whole exchange at a
+    time: then no other push falls between a worker's pull and its push, and α ≤ 1 is stable.
+    Round robin: exchange after exchange, in rank order. Synchronous: the n-th request of
+    all workers, in rank order, before the (n + 1)-th of any. Waiting, the server sleeps:
+    a spinning server would eat a worker's core.
     """
-    return _Server(world, start, order).run()
+    return _Server(world, start, terms).run()
 
 
 class _Server:
-    def __init__(self, world: World, start: Tensor, order: str):
-        self.world, self.order = world, order
-        self.center = start.clone()
-        self.change = torch.empty_like(start)
+    def __init__(self, world: World, start: Tensor, terms: Terms):
+        self.world = world
+        self.terms = terms
+        self.center = LocalCenter(start, terms)
+        self.buffer = torch.empty_like(start)
         self.workers = set(range(1, world.size))
 
     def run(self) -> Tensor:
-        pulled: list[int] = []  # who asked and is not served yet
-        turn = 1  # round robin: whose exchange is next
-        while self.workers:
-            worker, tag = self._next_request()
-            if tag == DONE:
-                self.workers.discard(worker)
-            elif tag == SNAPSHOT:
-                self._send(worker)
-            elif tag == PULL:
-                pulled.append(worker)
-            if self.order == "synchronous" and len(pulled) == self.world.size - 1:
-                self._exchange(sorted(pulled))
-                pulled = []
-            elif self.order == "asynchronous" and pulled:
-                self._exchange([pulled.pop()])
-            while self.order == "round_robin" and turn in pulled:
-                self._exchange([turn])
-                pulled.remove(turn)
-                turn = turn % (self.world.size - 1) + 1
-        return self.center
+        workers, requests = range(1, self.world.size), self.terms.exchange
+        if self.terms.order == "asynchronous":
+            self._first_come()
+        elif self.terms.order == "round_robin":
+            self._in_order((worker, request) for worker in workers for request in requests)
+        else:
+            self._in_order((worker, request) for request in requests for worker in workers)
+        return self.center.snapshot()
 
-    def _exchange(self, workers: list[int]):
-        """x̃ to each of `workers`, then the change of each, in this order."""
-        for worker in workers:
-            self._send(worker)
-        for worker in workers:
-            request = self.world.comm.Irecv(self.change.numpy(), worker, PUSH)
+    def _first_come(self):
+        from mpi4py import MPI
+
+        first, *rest = [TAGS[request] for request in self.terms.exchange]
+        welcome = first if self.terms.held else MPI.ANY_TAG
+        while found := self._await(MPI.ANY_SOURCE, welcome):
+            self._serve(*found)
+            for tag in rest if self.terms.held else ():
+                self._serve(*self._await(found[0], tag))
+
+    def _in_order(self, requests: Iterable[tuple[int, type]]):
+        for worker, request in cycle(requests):
+            if not (found := self._await(worker, TAGS[request])):
+                return
+            self._serve(*found)
+
+    def _serve(self, worker: int, tag: int):
+        if tag == PUSH:
+            request = self.world.comm.Irecv(self.buffer.numpy(), worker, PUSH)
             self.world.complete(request, f"the change of rank {worker}")
-            self.center += self.change
+            self.center.push(self.buffer)
+        else:
+            self._take(worker, PULL)
+            self._send(worker, self.center.pull())
 
-    def _send(self, worker: int):
-        request = self.world.comm.Isend(self.center.numpy(), worker, CENTER)
+    def _take(self, worker: int, tag: int):
+        self.world.comm.Recv(np.empty(0, np.uint8), worker, tag)
+
+    def _send(self, worker: int, vector: Tensor):
+        request = self.world.comm.Isend(vector.numpy(), worker, CENTER)
         self.world.complete(request, f"rank {worker} to take the center")
 
-    def _next_request(self) -> tuple[int, int]:
-        """Wait for a request (PULL, SNAPSHOT or DONE): who and which."""
+    def _await(self, worker: int, tag: int) -> tuple[int, int] | None:
+        """Wait for this kind of request (or any) of this worker (or any): whose, and which.
+
+        None: all workers are done. Meanwhile snapshots are handed out.
+        """
         from mpi4py import MPI
 
         status = MPI.Status()
-        comm = self.world.comm
 
         def arrived() -> bool:
-            return comm.Iprobe(MPI.ANY_SOURCE, MPI.ANY_TAG, status)
+            # Who is done pushed before: what was seen of it here is what is looked for below.
+            while self.world.comm.Iprobe(MPI.ANY_SOURCE, SNAPSHOT, status):
+                self._take(status.source, SNAPSHOT)
+                self._send(status.source, self.center.snapshot())
+            while self.world.comm.Iprobe(MPI.ANY_SOURCE, DONE, status):
+                self._take(status.source, DONE)
+                self.workers.discard(status.source)
+            there = self.world.comm.Iprobe(worker, tag, status) and status.tag in (PULL, PUSH)
+            return there or not self.workers
 
         self.world.wait(arrived, "a worker's request", IDLE_LIMIT)
         self.world.listen()
-        comm.Recv(np.empty(0, np.uint8), status.source, status.tag)
-        return status.source, status.tag
+        return (status.source, status.tag) if status.tag in (PULL, PUSH) else None

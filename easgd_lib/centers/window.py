@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from easgd_lib.errors import MPIError
+from easgd_lib.methods import Terms
 from easgd_lib.mpi import IDLE_LIMIT, World, shared_memory_folder
 
-HEADER = 64  # bytes before x̃: a counter on a cache line of its own
+HEADER = 64  # bytes before x̃: two counters on a cache line of their own
 
 
 class WindowCenter:
@@ -22,8 +23,8 @@ class WindowCenter:
     Asynchronous: a pull is the window itself, read without a lock, as in the authors'
     code; a push holds a lock, so pushes from several workers at once lose nothing.
     Other pushes may fall between a worker's pull and its push: the collective limit
-    on α holds. Synchronous: everybody pulls the same x̃, then pushes in rank order.
-    Round robin: exchanges take turns in rank order.
+    on α holds. Synchronous: everybody waits for everybody before each request, and pushes
+    go in rank order. Round robin: exchanges take turns in rank order.
 
     The lock is the kernel's (flock): the kernel frees it when its holder dies.
 
@@ -32,7 +33,8 @@ class WindowCenter:
     world : World
     start : (d,) tensor
         Where x̃ begins; rank 0's is used.
-    order : {"asynchronous", "synchronous", "round_robin"}
+    terms : Terms
+        The order, what an exchange asks for, and what to do with a push.
 
     Raises
     ------
@@ -40,22 +42,24 @@ class WindowCenter:
         Ranks on several computers, or no shared memory left.
     """
 
-    def __init__(self, world: World, start: Tensor, order: str):
+    def __init__(self, world: World, start: Tensor, terms: Terms):
         from mpi4py import MPI
 
-        self.world, self.order = world, order
-        self.exchanges = 0  # this worker's own
-        size = HEADER + start.numel() * start.element_size()
+        self.world, self.terms, self.order = world, terms, terms.order
+        self.asked = 0  # this worker's own requests
+        state = terms.master.begin(start) if terms.master else (start,)
+        size = HEADER + len(state) * start.numel() * start.element_size()
         self._check_room(size)
         self.window = MPI.Win.Allocate_shared(size if world.rank == 0 else 0, 1, comm=world.comm)
         memory: Any = self.window.Shared_query(0)[0]
-        self.pushes = memoryview(memory)[:8].cast("q")  # counting in NumPy takes 50 µs
-        array = np.ndarray(start.numel(), start.numpy().dtype, memory, HEADER)
-        self.center = torch.from_numpy(array)
+        # All pushes and all turns so far. (Counting in NumPy takes 50 µs.)
+        self.pushes, self.turns = (memoryview(memory)[i : i + 8].cast("q") for i in (0, 8))
+        shape = len(state), start.numel()
+        self.state = torch.from_numpy(np.ndarray(shape, start.numpy().dtype, memory, HEADER))
         self.lock = self._shared_lock()
         if world.rank == 0:
-            self.pushes[0] = 0
-            self.center.copy_(start)
+            self.pushes[0] = self.turns[0] = 0
+            self._store(state)
         self._synchronise("the center's start")
 
     def _check_room(self, size: int):
@@ -96,10 +100,42 @@ class WindowCenter:
         self.world.barrier(what)
         self.window.Sync()
 
+    def _store(self, state: tuple[Tensor, ...]):
+        for row, vector in zip(self.state, state, strict=True):
+            row.copy_(vector)
+
+    @property
+    def _requests(self) -> int:
+        """How many requests make an exchange."""
+        return len(self.terms.exchange)
+
+    def _begin_request(self, what: str):
+        """Wait until the order lets this worker ask for the next thing of its exchange."""
+        if self.order == "synchronous":
+            self._synchronise(what)
+        elif self.order == "round_robin" and self.asked % self._requests == 0:
+            self.world.wait(self._my_turn, "its turn to exchange")
+
+    def _end_request(self):
+        self.asked += 1
+        if self.order == "round_robin" and self.asked % self._requests == 0:
+            self.window.Sync()
+            self.turns[0] += 1
+            self.window.Sync()
+
     def _my_turn(self) -> bool:
         """Whether all exchanges before this worker's next one are done, in rank order."""
         self.window.Sync()
-        return self.pushes[0] == self.exchanges * self.world.size + self.world.rank
+        return self.turns[0] == self._exchanges * self.world.size + self.world.rank
+
+    def _my_push(self) -> bool:
+        """Whether all pushes before this worker's next one are done, in rank order."""
+        self.window.Sync()
+        return self.pushes[0] == self._exchanges * self.world.size + self.world.rank
+
+    @property
+    def _exchanges(self) -> int:
+        return self.asked // self._requests
 
     def _locked(self) -> bool:
         try:
@@ -109,32 +145,38 @@ class WindowCenter:
         return True
 
     def pull(self) -> Tensor:
-        if self.order == "synchronous":
-            self._synchronise("the other workers to pull")
-        elif self.order == "round_robin":
-            self.world.wait(self._my_turn, "its turn to exchange")
-        return self.center
+        self._begin_request("the other workers to pull")
+        center = self.state[0]
+        if self.order == "round_robin":
+            center = center.clone()  # where the pull ends the turn, others move x̃ from now on
+        self._end_request()
+        return center
 
     def push(self, change: Tensor) -> None:
+        self._begin_request("the other workers to push")
         if self.order == "synchronous":
-            self._synchronise("the other workers to push")
-            self.world.wait(self._my_turn, "its turn to push")
+            self.world.wait(self._my_push, "its turn to push")
         self.world.wait(self._locked, "the center's lock")
         try:
-            self.center += change
+            if self.terms.master:
+                self._store(self.terms.master.absorb(tuple(self.state), change, self.pushes[0]))
+            else:
+                self.state[0] += change
             self.pushes[0] += 1
             self.window.Sync()
         finally:
             fcntl.flock(self.lock, fcntl.LOCK_UN)
-        self.exchanges += 1
+        self._end_request()
 
     def snapshot(self) -> Tensor:
-        return self.center.clone()
+        return self.state[self.terms.master.shows if self.terms.master else 0].clone()
 
     def close(self) -> Tensor:
         self.world.barrier("the other workers to finish", IDLE_LIMIT)
-        self.center = self.snapshot()  # the window's memory goes: never touch it again
+        final = self.snapshot()
+        del self.state  # the window's memory goes: never touch it again
         self.pushes.release()
+        self.turns.release()
         self.window.Free()
         os.close(self.lock)
-        return self.center
+        return final

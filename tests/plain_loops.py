@@ -1,0 +1,94 @@
+"""Every method once more, in plain loops over floats, sharing no code with the library.
+
+Written from the papers' boxes alone: what `simulate.trajectory` is compared with.
+"""
+
+from math import sqrt
+
+
+class PlainLoops:
+    """p workers on h x²/2 − noise; `move(active)` is one step of these workers, together."""
+
+    def __init__(self, method, variant, x, center, eta, gamma, h, tau, alpha, delta, rate, noise):
+        self.method, self.variant = method, variant
+        self.x, self.center, self.average = list(x), center, center
+        p = len(self.x)
+        self.v, self.sent, self.clock = [0.0] * p, [0.0] * p, [0] * p
+        self.master_v, self.pushes = 0.0, 0
+        self.eta, self.gamma, self.h, self.tau = eta, gamma, h, tau
+        self.alpha, self.delta, self.rate, self.noise = alpha, delta, rate, noise
+
+    def g(self, i, at):
+        return self.h * at - self.noise(i)
+
+    def eta_of(self, i):
+        return self.eta / sqrt(1 + self.gamma * self.clock[i])
+
+    def move(self, active):
+        if self.method in ("sgd", "asgd", "mvasgd", "msgd"):
+            self.alone()
+        elif "downpour" in self.method:
+            (self.mdownpour if self.method == "mdownpour" else self.downpour)(active)
+        elif self.variant == "step_first":
+            due = [i for i in active if self.clock[i] % self.tau == 0]
+            for i in active:
+                self.x[i] += self.local(i)
+            self.pull_all(due, new_center=False)
+        else:
+            due = [i for i in active if self.clock[i] % self.tau == 0]
+            old = list(self.x)
+            moves = {i: self.local(i) for i in active}
+            assert self.x == old
+            self.pull_all(due, new_center=self.variant == "gauss_seidel")
+            for i in active:
+                self.x[i] += moves[i]
+        for i in active:
+            self.clock[i] += 1
+
+    def local(self, i):
+        """What a worker's own step adds to the x it stands at."""
+        eta = self.eta_of(i)
+        if self.method == "easgd":
+            return -eta * self.g(i, self.x[i])
+        self.v[i] = self.delta * self.v[i] - eta * self.g(i, self.x[i] + self.delta * self.v[i])
+        return self.v[i]
+
+    def pull_all(self, due, new_center):
+        seen = self.center
+        self.center = seen + sum(self.alpha * (self.x[i] - seen) for i in due)
+        for i in due:
+            self.x[i] -= self.alpha * (self.x[i] - (self.center if new_center else seen))
+
+    def downpour(self, active):
+        due = [i for i in active if self.clock[i] % self.tau == 0]
+        for i in due:
+            a = 1 / (self.pushes + 1) if self.method == "adownpour" else self.rate
+            self.average = (1 - a) * self.average + a * self.center
+            self.center += self.sent[i]
+            self.pushes += 1
+        for i in due:
+            self.x[i], self.sent[i] = self.center, 0.0
+        for i in active:
+            change = self.eta_of(i) * self.g(i, self.x[i])
+            self.x[i] -= change
+            self.sent[i] -= change
+
+    def mdownpour(self, active):
+        for i in active:
+            self.x[i] = self.center
+        gradients = {i: self.g(i, self.x[i]) for i in active}
+        for i in active:
+            step = self.eta_of(i) * gradients[i]
+            self.master_v = self.delta * self.master_v - step
+            self.center += self.delta * self.master_v - step
+
+    def alone(self):
+        a = 1 / (self.clock[0] + 1) if self.method == "asgd" else self.rate
+        self.average = (1 - a) * self.average + a * self.x[0]
+        eta = self.eta_of(0)
+        if self.method == "msgd":
+            self.v[0] = self.delta * self.v[0] - eta * self.g(0, self.x[0] + self.delta * self.v[0])
+            self.x[0] += self.v[0]
+        else:
+            self.x[0] -= eta * self.g(0, self.x[0])
+        self.center = self.x[0]
