@@ -23,8 +23,9 @@ __all__ = ["Run", "Settings", "cluster"]
 
 _HOMES = {"Settings": "settings", "Run": "records", "cluster": "engines"}
 _MODULES = {
-    *("datasets", "engines", "errors", "evaluate", "experiments", "figures", "flat", "methods"),
-    *("models", "mpi", "objectives", "records", "rules", "settings", "simulate", "worker"),
+    *("clock", "datasets", "engines", "errors", "evaluate", "experiments", "figures", "flat"),
+    *("methods", "mistakes", "models", "mpi", "objectives", "properties", "records", "rules"),
+    *("settings", "simulate", "theory", "worker"),
 }
 
 

@@ -17,8 +17,10 @@ CHUNK = 250
 class Evaluator:
     """Evaluates parameter vectors on fixed images.
 
-    BatchNorm's running statistics belong to no vector: a center never saw a batch. So
-    they are recomputed for each vector on fixed training images, averaged over chunks.
+    BatchNorm's running statistics belong to no vector: a center never saw a batch, and those
+    of a worker, which stay with it, belong to another x. So they are recomputed for each
+    vector on fixed training images, averaged over chunks. (`with_statistics_of` shows what
+    borrowing them costs.)
     """
 
     def __init__(self, data: Dataset):
@@ -43,6 +45,18 @@ class Evaluator:
             "test_accuracy": _accuracy(test, self.test_labels),
             "train_loss": torch.nn.functional.cross_entropy(train, self.train_labels).item(),
         }
+
+    @torch.inference_mode()
+    def with_statistics_of(self, network: torch.nn.Module, vector: Tensor) -> float:
+        """Test accuracy of `vector` with BatchNorm's statistics taken from another network.
+
+        For comparison: it is what one gets who sends the parameters and forgets the buffers.
+        """
+        self.flat.vector.copy_(vector)
+        for ours, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
+            ours.copy_(theirs)
+        self.network.eval()
+        return _accuracy(self._predict(self.test), self.test_labels)
 
     def _recompute_statistics(self):
         for module in self.network.modules():

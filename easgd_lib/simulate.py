@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from easgd_lib import datasets, evaluate, records
+from easgd_lib import datasets, evaluate, records, rules
 from easgd_lib.centers.local import LocalCenter
 from easgd_lib.clock import Clock, Life, Participant, Span, TimeModel, VirtualCenter, Vote, live
 from easgd_lib.errors import SettingsError
@@ -288,16 +288,13 @@ def train(
     began = time.perf_counter()
     method = method or method_of(settings)
     times = times or TimeModel.calibrated(settings.center)
-    threads = settings.threads or records.cores()
-    torch.set_num_threads(threads)
-    keep_freed_memory()
     data = datasets.load(datasets.resolve(settings.data))
     settings = settings.replace(data=data.name)
     workers = run_workers(settings, data, method, times, report)
     workers[0].take_snapshot()
     jobs = evaluate.jobs(workers[0].snapshots, with_worker=not evaluates_x(settings))
     evaluations = evaluate.carry_out(data, jobs)
-    where = records.environment(data, threads, ranks=1, mpi=None)
+    where = records.environment(data, torch.get_num_threads(), ranks=1, mpi=None)
     where |= {
         "clock": "virtual",
         "time_model": {name: x for name, x in asdict(times).items() if x < float("inf")},
@@ -315,6 +312,8 @@ def run_workers(
     report: Callable[[dict], None] = lambda numbers: None,
 ) -> list[Worker]:
     """All p workers, from their first step to their last, worker 0 with its snapshots."""
+    torch.set_num_threads(settings.threads or records.cores())
+    keep_freed_memory()
     p, images = settings.workers, settings.batch_size
     clock, watches = Clock(), [VirtualWatch() for _ in range(p)]
     terms = terms_of(settings, method)
@@ -348,3 +347,35 @@ def _life(worker: Worker) -> Life:
         if over:
             return worker.finish()
         yield from worker.step()
+
+
+def admm_round_robin(
+    p: int, eta: float, rho: float, start, steps: int, objective, seed: int = 0
+) -> Trajectory:
+    """Asynchronous ADMM in round robin, paper (8)-(11): EASGD's foil in the paper's section 4.
+
+    Parameters
+    ----------
+    p, eta, rho : int, float, float
+        Workers, learning rate, penalty.
+    start : scalar, (d,) or (p, d) array
+        Where the workers start, multipliers 0; the center starts at the workers' mean.
+    steps : int
+        One step is one worker's turn, worker t mod p.
+    objective
+        Has ``gradient(x, generator)``.
+    """
+    start = np.atleast_1d(np.asarray(start, dtype=np.float64))
+    x = np.array(np.broadcast_to(start, (p, start.shape[-1])))
+    multipliers, center = np.zeros_like(x), x.mean(0)
+    noises = [datasets.generator(seed, worker) for worker in range(p)]
+    workers, centers = [x.copy()], [center]
+    for t in range(steps):
+        i = t % p
+        multipliers[i] = rules.admm_multiplier(multipliers[i], x[i], center)
+        gradient = objective.gradient(x[i], noises[i])
+        x[i] = rules.admm_step(x[i], gradient, multipliers[i], center, eta, rho)
+        center = rules.admm_center(x, multipliers)
+        workers.append(x.copy())
+        centers.append(center)
+    return Trajectory(np.array(workers), np.array(centers))

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from easgd_lib import Settings, datasets, models
+from easgd_lib import Settings, datasets, models, simulate
+from easgd_lib.clock import TimeModel
 from easgd_lib.evaluate import Evaluator
 from easgd_lib.flat import Flat, digest
+from easgd_lib.methods import METHODS
 from easgd_lib.objectives import Digits
 
 
@@ -87,3 +89,21 @@ def test_bfloat16_keeps_parameters_and_gradients_in_float32():
     assert rough.dtype == torch.float32
     assert float((rough - fine).norm() / fine.norm()) == pytest.approx(0, abs=0.15)
     assert not torch.equal(rough, fine)
+
+
+def test_a_center_needs_batchnorm_statistics_of_its_own():
+    """With β/(pτ), as in the report, the center is far from every worker: theirs mislead."""
+    settings = Settings(
+        "easgd", workers=4, tau=16, eta=0.05, beta_per="step", batch_size=32, steps=200,
+        data="sample", threads=1,
+    )  # fmt: skip
+    data = datasets.load("sample")
+    workers = simulate.run_workers(settings, data, METHODS["easgd"], TimeModel())
+    center = workers[0].center.snapshot()
+    buffers = [[b.clone() for b in w.digits.network.buffers()] for w in workers[:2]]
+    assert not torch.equal(buffers[0][0], buffers[1][0]), "statistics stay with each worker"
+    evaluator = Evaluator(data)
+    own = evaluator(center)["test_accuracy"]
+    borrowed = evaluator.with_statistics_of(workers[0].digits.network, center)
+    assert own > 0.85
+    assert own - borrowed > 0.2

@@ -111,3 +111,35 @@ def test_a_loss_that_explodes_says_who_and_when():
         NotFinite, match=r"worker \d is (nan|inf) at step \d+ \(easgd, p = 2, η = 1e\+06"
     ):
         simulate.train(settings)
+
+
+def test_admm_is_the_papers_composed_map():
+    """Paper section 4: the state (λ¹, x¹, …, λ^p, x^p, x̃) under F³F²F¹ of each worker in turn."""
+    p, eta, rho = 3, 0.4, 2.5
+    round_map = np.eye(2 * p + 1)
+    for i in range(p):
+        first, second, third = (np.eye(2 * p + 1) for _ in range(3))
+        first[2 * i, 2 * i + 1], first[2 * i, -1] = -1, 1
+        second[2 * i + 1] = 0
+        second[2 * i + 1, [2 * i, 2 * i + 1, -1]] = eta * rho, 1 - eta, eta * rho
+        second[2 * i + 1] /= 1 + eta * rho
+        third[-1] = [-1 / p, 1 / p] * p + [0]
+        round_map = third @ second @ first @ round_map
+    start = np.array([3.0, -1.0, 4.0])
+    path = simulate.admm_round_robin(p, eta, rho, start[:, None], 12 * p, Quadratic())
+    state = np.zeros(2 * p + 1)
+    state[1:-1:2], state[-1] = start, start.mean()
+    for r in range(13):
+        assert np.allclose(path.workers[r * p, :, 0], state[1:-1:2], atol=1e-12)
+        assert np.allclose(path.center[r * p, 0], state[-1], atol=1e-12)
+        state = round_map @ state
+
+
+def test_admm_falls_and_then_explodes_where_easgd_rests():
+    """η = .001, ρ = 2.5, p = 3, from 1000: 368 after 1,000 rounds, −2·10¹¹ after 30,000."""
+    path = simulate.admm_round_robin(3, 0.001, 2.5, 1000.0, 90_000, Quadratic())
+    assert path.center[3000, 0] == pytest.approx(368.4, abs=0.1)
+    assert path.center[-1, 0] == pytest.approx(-2.1e11, rel=0.05)
+    settings = Settings("easgd", workers=3, eta=0.001, rho=2.5, tau=1)
+    rest = simulate.trajectory(settings, Quadratic(), 1000.0, 90_000, "round_robin", keep="center")
+    assert abs(rest.center[-1, 0]) < 1e-3
