@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 from statistics import mean, median
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import pandas as pd
@@ -196,6 +197,59 @@ def digits(images, labels) -> Figure:
         axis.imshow(image, cmap="gray_r")
         axis.set_title(int(label), fontsize="small")
         axis.axis("off")
+    return figure
+
+
+class Curve(NamedTuple):
+    """One line of a panel, or with ``points`` its dots alone."""
+
+    label: str
+    x: Any
+    y: Any
+    points: bool = False
+
+
+LOOKS = [
+    {"color": "black", "ls": "-", "marker": "o"},
+    {"color": PALETTE[3], "ls": "--", "marker": "s"},
+    {"color": PALETTE[0], "ls": (0, (5, 1, 1, 1)), "marker": "^"},
+    {"color": PALETTE[1], "ls": ":", "marker": "D"},
+    {"color": "0.55", "ls": "-", "marker": "v"},
+    {"color": PALETTE[2], "ls": (0, (8, 2)), "marker": "P"},
+]
+
+
+def panels(
+    drawn: dict[str, list[Curve]], xlabel: str, ylabel: str, *, columns: int = 4,
+    size: tuple[float, float] = (2.7, 2.3), **axes: Any,
+) -> Figure:  # fmt: skip
+    """Small multiples: title to curves, one legend, the same look for the same label.
+
+    `axes` goes to every panel's ``Axes.set``: scales, limits.
+    """
+    style()
+    columns = min(columns, len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    labels = list(dict.fromkeys(curve.label for curves in drawn.values() for curve in curves))
+    looks = dict(zip(labels, LOOKS, strict=False))
+    handles: dict[str, Any] = {}
+    for axis, (title, curves) in zip(grid.flat, drawn.items(), strict=False):
+        for curve in curves:
+            look = dict(looks[curve.label])
+            look |= {"ls": "none", "ms": 5} if curve.points else {"marker": ""}
+            (handles[curve.label],) = axis.plot(curve.x, curve.y, **look)
+        axis.set_title(title, fontsize="small")
+        axis.set(**axes)
+    for axis in grid.flat[len(drawn) :]:
+        axis.axis("off")
+    figure.supxlabel(xlabel, fontsize="medium")
+    figure.supylabel(ylabel, fontsize="medium")
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles),
+        frameon=False, handlelength=3,
+    )  # fmt: skip
     return figure
 
 

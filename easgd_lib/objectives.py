@@ -28,6 +28,35 @@ class Quadratic:
         return self.h * x - self.sigma * generator.standard_normal(np.shape(x))
 
 
+@dataclass(frozen=True)
+class MultiplicativeNoise:
+    """f(x) = E[ξ] x²/2 with multiplicative noise: the gradient is ξx, ξ ~ Gamma(shape λ, rate ω).
+
+    E[ξ] = λ/ω and Var[ξ] = λ/ω²: a small λ is a wide spread. One draw per coordinate.
+    """
+
+    shape: float
+    rate: float
+
+    def gradient(self, x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A stochastic gradient at `x`, any shape."""
+        return generator.gamma(self.shape, 1 / self.rate, np.shape(x)) * x
+
+
+@dataclass(frozen=True)
+class DoubleWell:
+    """f(x) = (1 − x²)²/4 with additive noise: the gradient is x³ − x − σξ, ξ standard normal.
+
+    Two minima, ±1, and a maximum between: the smallest case where workers can disagree.
+    """
+
+    sigma: float = 0.0
+
+    def gradient(self, x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A stochastic gradient at `x`, any shape."""
+        return x**3 - x - self.sigma * generator.standard_normal(np.shape(x))
+
+
 class Digits:
     """Cross-entropy of the report's ConvNet on one worker's batches.
 
