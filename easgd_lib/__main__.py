@@ -238,7 +238,10 @@ def benchmark(pairs: int, seconds: float):
     "--out", type=click.Path(path_type=Path), default=Path("time-model.json"), show_default=True
 )
 def calibrate(seeds: int, steps: int, out: Path):
-    """Time steps and exchanges here, and check what the virtual clock predicts from them."""
+    """Time steps and exchanges here, and check what the virtual clock predicts from them.
+
+    Seven minutes on two cores. The model that comes with the clone is data/time-model.json.
+    """
     from rich.table import Table
     from tqdm import tqdm
 
