@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from easgd_lib import datasets, evaluate, records, rules
+from easgd_lib import datasets, evaluate, models, records, rules
 from easgd_lib.centers.local import LocalCenter
 from easgd_lib.clock import Clock, Life, Participant, Span, TimeModel, VirtualCenter, Vote, live
 from easgd_lib.errors import SettingsError
@@ -302,6 +303,33 @@ def train(
     }
     accounts = [worker.account() for worker in workers]
     return records.assemble(settings, accounts, evaluations, where).to_dict()
+
+
+def throughput(settings: Settings, times: TimeModel, seconds: float = 5.0) -> float:
+    """Images per second of all workers on the report's network, as the clock predicts them.
+
+    Only time passes, `seconds` of it: no gradient is computed.
+    """
+    method, p, images = method_of(settings), settings.workers, settings.batch_size
+    terms, clock, steps = terms_of(settings), Clock(), count()
+
+    def life(worker: SGD) -> Life:
+        yield from worker.step()
+        while clock.now <= seconds:
+            next(steps)
+            yield from worker.step()
+
+    participants = [
+        Participant(
+            i, clock, life(method(0.0, settings)), lambda at: 0.0, images * times.data_per_image,
+            times.compute_times(settings.seed, i, p, images), lambda span: None,
+        )
+        for i in range(p)
+    ]  # fmt: skip
+    size = 4 * models.CONVNET_PARAMETERS
+    center = VirtualCenter(clock, LocalCenter(0.0, terms), terms, settings.center, times, p, size)
+    live(center, participants)
+    return next(steps) * images / seconds
 
 
 def run_workers(
