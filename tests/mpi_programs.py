@@ -144,7 +144,7 @@ def network(world: World, kind: str, order: str):
     p = world.size - (kind == "server")
     settings = Settings(
         "eamsgd", workers=p, center=kind, order=order, tau=3, precision="float64", data="sample",
-        batch_size=16, seed=7, steps=20,
+        batch_size=16, seed=7, steps=20, threads=1,
     )  # fmt: skip
     data = datasets.load("sample")
 
