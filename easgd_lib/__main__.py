@@ -203,7 +203,11 @@ def reproduce(full: bool):
 
 @app.command()
 def draw():
-    """Redraw every figure from the stored records. Nothing is trained."""
+    """Redraw every figure, from the stored records or from theory. Nothing is trained."""
+    from easgd_lib import paper_figures, paths
+
+    for stem in paper_figures.save_all(paths.figures(quick=False)):
+        click.echo(f"figure: {stem}.png, .pdf, .txt, .csv")
     drawn = [_draw(quick=quick) for quick in (False, True)]
     if not any(drawn):
         raise SettingsError("there are no records to draw: run `easgd reproduce` first")

@@ -253,6 +253,39 @@ def panels(
     return figure
 
 
+def timeline(drawn: dict[str, list], until: float) -> Figure:
+    """Who did what, when: title to `clock.Span`s, one row a worker, time to the right.
+
+    Light: computing. Black: exchanging with the center, or waiting to.
+    """
+    style()
+    count = 1 + max(span.worker for spans in drawn.values() for span in spans)
+    height = 0.32 * count + 0.55
+    figure = Figure(figsize=(8.6, height * len(drawn) + 0.4), layout="constrained")
+    grid = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
+    looks = {
+        "compute": ("computing", "0.85", "0.4", 0.7),
+        "communication": ("exchanging, or waiting to", "black", "black", 0.45),
+    }
+    for axis, (title, spans) in zip(grid, drawn.items(), strict=True):
+        for activity, (label, face, edge, thickness) in looks.items():
+            mine = [span for span in spans if span.activity == activity and span.start < until]
+            axis.barh(
+                [span.worker for span in mine],
+                [span.end - span.start for span in mine],
+                left=[span.start for span in mine],
+                height=thickness, color=face, edgecolor=edge, linewidth=0.6, label=label,
+            )  # fmt: skip
+        axis.set(xlim=(0, until), yticks=range(count), ylabel="worker")
+        axis.set_title(title, fontsize="small", loc="left")
+        axis.invert_yaxis()
+        axis.grid(axis="y", visible=False)
+    grid[-1].set_xlabel("virtual time, in steps")
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
 def show(figure: Figure, description: str):
     """Put a figure on a notebook's page, with its description as alternative text."""
     from IPython.display import display

@@ -1,9 +1,10 @@
 """Figures: drawn from records alone, the same bytes every time, with their data and their words."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from easgd_lib import Run, Settings, experiments, figures
+from easgd_lib import Run, Settings, experiments, figures, paper_figures, paths, theory_figures
 from easgd_lib.records import COLUMNS
 
 SPLIT = {"compute": 4.0, "data": 0.5, "communication": 0.5}
@@ -89,3 +90,25 @@ def test_the_committed_figure_is_drawn_from_the_committed_records():
     assert figures.describe(stored) == text
     readme = (paths.ROOT / "README.md").read_text()
     assert figures.summary(stored) in readme, "the README quotes the records"
+
+
+def test_the_papers_figures_are_those_of_the_theory(tmp_path):
+    """What `easgd draw` draws without records is what is committed, to the digits shown."""
+    for stem in paper_figures.save_all(tmp_path):
+        committed = paths.figures(quick=False) / stem.name
+        assert stem.with_suffix(".txt").read_text() == committed.with_suffix(".txt").read_text()
+        ours, theirs = (pd.read_csv(each.with_suffix(".csv")) for each in (stem, committed))
+        pd.testing.assert_frame_equal(ours, theirs, rtol=1e-3)
+        assert stem.with_suffix(".png").stat().st_size > 20_000
+        assert committed.with_suffix(".pdf").exists()
+
+
+def test_the_papers_figure_1_has_the_papers_numbers():
+    """Ends of its colour bars, and the example that explodes (paper section 4)."""
+    table = paper_figures.figure_1().points
+    for p, (low, high) in theory_figures.PAPER_FIGURE_1.items():
+        radii = table[table.p == p].radius
+        assert radii.min() == pytest.approx(low, abs=5e-4)
+        assert radii.max() == pytest.approx(high, abs=5e-4)
+    star = table[np.isclose(table.eta, 0.001) & np.isclose(table.rho, 2.5)]
+    assert star.radius.to_numpy() == pytest.approx([1.000974, 1.002258], abs=1e-6)
