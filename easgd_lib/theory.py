@@ -308,7 +308,10 @@ def center_roots(p: Number, eta: Number, alpha: Number, h: Number = 1.0) -> tupl
     # a² − 4c², written so that nothing cancels where ηh and β are close and p is large
     discriminant = (eta * h - beta) ** 2 + 2 * alpha * (eta * h + beta) + alpha**2
     root = np.sqrt(discriminant)
-    return 1 - (a - root) / 2, 1 - (a + root) / 2
+    # (a − root)/2 likewise: exactly 0 where ηh = 0, so that γ^∞ is 1 there
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lost = np.where(a > 0, 2 * eta * h * beta / (a + root), (a - root) / 2)
+    return 1 - lost[()], 1 - (a + root) / 2
 
 
 def center_mean(

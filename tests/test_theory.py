@@ -763,3 +763,10 @@ def test_what_is_left_out_is_one():
 def test_what_makes_no_sense_is_refused(call, message):
     with pytest.raises(SettingsError, match=message):
         call()
+
+
+@pytest.mark.parametrize("beta", np.linspace(0.01, 1.8, 40))
+def test_without_gradients_the_center_stays_for_ever(beta):
+    """η = 0, all at 1: nothing ever moves, whatever the rounding of γ."""
+    assert theory.center_mean(np.inf, 10, 0.0, beta / 10) == 1
+    assert theory.center_variance(np.inf, 10, 0.0, beta / 10) == 0
