@@ -87,11 +87,12 @@ def quadratics(world: World, kind: str):
             for variant in VARIANTS if method in ("easgd", "eamsgd") else [None]:
                 if kind == "allreduce" and METHODS[method].master(None):
                     continue
-                options = OPTIONS[method] | {"variant": variant}
-                quadratic(
-                    world, kind, order, Settings(method, workers=p, center=kind, order=order,
-                    eta=0.1, gamma=0.01, seed=3, **options),
-                )  # fmt: skip
+                options = OPTIONS[method] | {"variant": variant, "center": kind, "order": order}
+                settings = Settings(method, workers=p, eta=0.1, gamma=0.01, seed=3, **options)
+                quadratic(world, kind, order, settings, d=7, steps=30)
+        for d in (1, 13, 486_610, 1_000_001):
+            settings = Settings("easgd", workers=p, eta=0.1, center=kind, order=order, tau=1)
+            quadratic(world, kind, order, settings, d, steps=3)
 
 
 OPTIONS: dict[str, dict] = {
@@ -104,10 +105,9 @@ OPTIONS: dict[str, dict] = {
 }
 
 
-def quadratic(world: World, kind: str, order: str, settings: Settings):
+def quadratic(world: World, kind: str, order: str, settings: Settings, d: int, steps: int):
     p = settings.workers
-    start = np.linspace(1, 2, p * 7).reshape(p, 7)
-    steps = 30
+    start = np.linspace(1, 2, p * d).reshape(p, d)
 
     def work(worker, center):
         noise = datasets.generator(settings.seed, worker)
@@ -126,7 +126,8 @@ def quadratic(world: World, kind: str, order: str, settings: Settings):
     final = finally_everywhere(world, final)
     turns = steps * (p if order == "round_robin" else 1)
     fixed = "round_robin" if order == "round_robin" else "synchronous"  # p = 1: all the same
-    path = simulate.trajectory(settings, Quadratic(1.3, 0.5), start, turns, order=fixed)
+    objective = Quadratic(1.3, 0.5)
+    path = simulate.trajectory(settings, objective, start, turns, fixed, keep="center")
     evaluated = path.center if path.average is None else path.average
     assert np.allclose(found, path.workers[-1], rtol=0, atol=1e-12), settings
     assert np.allclose(final, evaluated[-1], rtol=0, atol=1e-12), settings
@@ -231,7 +232,15 @@ def overlapping(world: World, kind: str):
 
 
 def replicas(world: World, kind: str):
-    """Replicas that drifted apart are found, on every rank."""
+    """Sums repeat to the bit, and replicas that drifted apart are found, on every rank."""
+    random = torch.Generator().manual_seed(world.rank)
+    change = torch.randn(100_003, generator=random)
+    twice = []
+    for _ in range(2):
+        center = AllreduceCenter(world, torch.zeros(100_003), Terms("synchronous"))
+        center.push(change)
+        twice.append(center.close())
+    assert torch.equal(*twice)
     center = AllreduceCenter(world, torch.zeros(5), Terms("synchronous"))
     center.push(torch.ones(5))
     center.center = center.center + 1e-7 * world.rank

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from easgd_lib import Run, Settings, experiments, figures, paper_figures, paths, theory_figures
-from easgd_lib.records import COLUMNS
+from easgd_lib.records import CENTER, COLUMNS
 
 SPLIT = {"compute": 4.0, "data": 0.5, "communication": 0.5}
 
@@ -112,3 +112,17 @@ def test_the_papers_figure_1_has_the_papers_numbers():
         assert radii.max() == pytest.approx(high, abs=5e-4)
     star = table[np.isclose(table.eta, 0.001) & np.isclose(table.rho, 2.5)]
     assert star.radius.to_numpy() == pytest.approx([1.000974, 1.002258], abs=1e-6)
+
+
+def test_the_readme_s_sixteen_workers_are_those_of_the_record():
+    run = Run.load(paths.runs(quick=False) / "sixteen" / "eamsgd-p16-seed0.json")
+    curve = run.table[(run.table.metric == "test_accuracy") & (run.table["rank"] == CENTER)]
+    passed = curve[curve.value >= 0.99].seconds.min()
+    text = " ".join((paths.ROOT / "README.md").read_text().split())
+    assert run.settings.workers == 16
+    assert (
+        f"{run.final_test_accuracy:.2%} in {run.seconds:.1f} virtual seconds".replace("%", " %")
+        in text
+    )
+    assert f"{run.environment['real_seconds']:.0f} real ones" in text
+    assert f"99 % was passed at {passed:.1f}" in text
