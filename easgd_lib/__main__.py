@@ -325,7 +325,7 @@ def _print_runs(runs: dict):
         console.print("more threads than cores: these speeds are not those of a free machine")
     if "real_seconds" in first:
         real = f"{first['real_seconds']:.0f} real ones in this process"
-        console.print(f"seconds and images/s are virtual, of a core for each worker; it took {real}")
+        console.print(f"seconds and images/s are virtual, a core for each worker; it took {real}")
     console.print(f"data: {first['data']} ({first['data_from']})")
 
 
