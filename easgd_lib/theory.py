@@ -10,6 +10,7 @@ NeurIPS 2015, arXiv:1412.6651v8). "Thesis" is Zhang, NYU 2016, arXiv:1605.02216;
 the abstract was at hand, so what is marked so was derived here.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,12 +81,17 @@ def admm_worker_map(worker: int, p: int, eta: Number, rho: Number) -> np.ndarray
     return f3 @ f2 @ f1
 
 
+def _one_round(worker_map: Callable, p: int, *rates: Number) -> np.ndarray:
+    """The turns of all p workers, one after another, as one map."""
+    turns = worker_map(0, p, *rates)
+    for worker in range(1, p):
+        turns = worker_map(worker, p, *rates) @ turns
+    return turns
+
+
 def admm_round_map(p: int, eta: Number, rho: Number) -> np.ndarray:
     """One round of ADMM on x²/2, each of the p workers once: (…, 2p + 1, 2p + 1) (section 4)."""
-    turns = _identities(2 * p + 1, eta, rho)
-    for worker in range(p):
-        turns = admm_worker_map(worker, p, eta, rho) @ turns
-    return turns
+    return _one_round(admm_worker_map, p, eta, rho)
 
 
 def admm_round_robin_radius(p: int, eta: Number, rho: Number) -> Number:
@@ -144,10 +150,7 @@ def easgd_worker_map(worker: int, p: int, eta: Number, alpha: Number) -> np.ndar
 
 def easgd_round_map(p: int, eta: Number, alpha: Number) -> np.ndarray:
     """One round of EASGD on x²/2, each of the p workers once: (…, p + 1, p + 1) (section 4)."""
-    turns = _identities(p + 1, eta, alpha)
-    for worker in range(p):
-        turns = easgd_worker_map(worker, p, eta, alpha) @ turns
-    return turns
+    return _one_round(easgd_worker_map, p, eta, alpha)
 
 
 def easgd_round_robin_radius(p: int, eta: Number, alpha: Number) -> Number:
