@@ -87,6 +87,15 @@ class Terms(NamedTuple):
     held: bool = True
     master: Master | None = None
 
+    def begin(self, start: Any) -> State:
+        """The center's state at the start: x̃, and what the master remembers."""
+        return self.master.begin(start) if self.master else (start,)
+
+    @property
+    def shows(self) -> int:
+        """Which vector of the state is evaluated."""
+        return self.master.shows if self.master else 0
+
 
 class SGD:
     """Sequential SGD, eq. (3). The gradient sees the current x; it is its own center."""

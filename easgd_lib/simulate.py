@@ -196,10 +196,8 @@ class _Followed:
         self.averages.append(np.atleast_2d(evaluated)[0])
 
     def trajectory(self) -> Trajectory:
-        master = self.terms.master
-        averages = (
-            master.shows > 0 if master else not (self.method.exchange or evaluates_x(self.settings))
-        )
+        alone = not self.method.exchange
+        averages = not evaluates_x(self.settings) if alone else self.terms.shows > 0
         return Trajectory(
             np.array(self.workers),
             np.array(self.centers),

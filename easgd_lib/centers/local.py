@@ -7,8 +7,8 @@ class LocalCenter:
     """x̃ in this process. Each push makes a new vector, so what was pulled never changes."""
 
     def __init__(self, start, terms: Terms):
-        self.master = terms.master
-        self.state = self.master.begin(start) if self.master else (start,)
+        self.terms, self.master = terms, terms.master
+        self.state = terms.begin(start)
         self.pushes = 0
 
     @property
@@ -26,6 +26,6 @@ class LocalCenter:
         self.pushes += 1
 
     def snapshot(self):
-        return self.state[self.master.shows if self.master else 0]
+        return self.state[self.terms.shows]
 
     close = snapshot

@@ -47,7 +47,7 @@ class WindowCenter:
 
         self.world, self.terms, self.order = world, terms, terms.order
         self.asked = 0  # this worker's own requests
-        state = terms.master.begin(start) if terms.master else (start,)
+        state = terms.begin(start)
         size = HEADER + len(state) * start.numel() * start.element_size()
         self._check_room(size)
         self.window = MPI.Win.Allocate_shared(size if world.rank == 0 else 0, 1, comm=world.comm)
@@ -169,7 +169,7 @@ class WindowCenter:
         self._end_request()
 
     def snapshot(self) -> Tensor:
-        return self.state[self.terms.master.shows if self.terms.master else 0].clone()
+        return self.state[self.terms.shows].clone()
 
     def close(self) -> Tensor:
         self.world.barrier("the other workers to finish", IDLE_LIMIT)
