@@ -11,7 +11,7 @@ import click
 
 from easgd_lib import settings as choices
 from easgd_lib.errors import EasgdError, SettingsError
-from easgd_lib.methods import METHODS, VARIANTS, evaluates_x
+from easgd_lib.methods import METHODS, VARIANTS
 from easgd_lib.settings import Settings
 
 
@@ -73,6 +73,10 @@ def _option(name: str, kind, help: str, **more):
 @_option("--precision", choices.PRECISIONS, "Of the arithmetic.")
 @_option("--threads", int, "Per worker.  [the cores shared out]")
 @_option("--snapshots", int, "Points on the center's curve, evaluated after training.")
+@click.option(
+    "--suspect", "suspects", multiple=True, type=click.Choice(tuple(choices.SUSPECTS)),
+    help="Switch on what the report's program did, to see what it costs; may be repeated.",
+)  # fmt: skip
 @click.option("--simulate", is_flag=True, help="In this process, p workers in virtual time.")
 @click.option(
     "--time-model",
@@ -110,7 +114,7 @@ def _workers(method: str, center: str, asked: int | None) -> int:
     if (size := mpi.launched_size()) is None:
         return asked if asked is not None else 1 + bool(METHODS[method].exchange)
     mpi.check_launcher()
-    there = size - (center == "server")
+    there = size - (center in choices.SERVED)
     if asked is not None and asked != there:
         needed = asked + size - there
         raise SettingsError(
@@ -302,12 +306,14 @@ def _print_runs(runs: dict):
     """One row a run: what one wants to know first."""
     from rich.table import Table
 
+    from easgd_lib.evaluate import worker_too
+
     headings = ("center", "worker 0", "images/s", "exchanging", "exchanges", "seconds")
     table = Table("test accuracy of", box=None, pad_edge=False)
     for heading in headings:
         table.add_column(heading, justify="right")
     for name, run in runs.items():
-        both = not evaluates_x(run.settings)
+        both = worker_too(run.settings)
         split = run.time_split
         table.add_row(
             run.settings.method if name == "run" else name,

@@ -16,7 +16,7 @@ from ipyparallel.error import RemoteError
 from easgd_lib import datasets, errors, live, mpi, reaper
 from easgd_lib.errors import MPIError, SettingsError
 from easgd_lib.records import Run
-from easgd_lib.settings import Settings
+from easgd_lib.settings import SERVED, Settings
 
 START_LIMIT = 120  # seconds for controller and engines to appear
 RELEASE_LIMIT = 15.0  # seconds for the others to end after one engine failed
@@ -31,7 +31,7 @@ def cluster(workers: int, *, attach: str | None = None, center: str = "window") 
     Parameters
     ----------
     workers : int
-        How many workers will train. For ``center="server"`` one more engine starts.
+        How many workers will train. For a center with a rank of its own one more engine starts.
     attach : str, optional
         The cluster id of a running ``ipcluster`` ("" is the default one): its engines
         are used, and left running.
@@ -43,7 +43,7 @@ def cluster(workers: int, *, attach: str | None = None, center: str = "window") 
     """
     if workers < 1:
         raise SettingsError(f"workers must be at least 1: {workers}")
-    return Engines(workers + (center == "server"), attach)
+    return Engines(workers + (center in SERVED), attach)
 
 
 class Engines:

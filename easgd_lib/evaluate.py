@@ -6,6 +6,7 @@ from torch import Tensor
 from easgd_lib import models
 from easgd_lib.datasets import Dataset
 from easgd_lib.flat import Flat
+from easgd_lib.methods import evaluates_x
 from easgd_lib.records import CENTER
 from easgd_lib.worker import Snapshot
 
@@ -72,6 +73,11 @@ class Evaluator:
 
 def _accuracy(logits: Tensor, labels: Tensor) -> float:
     return (logits.argmax(1) == labels).double().mean().item()
+
+
+def worker_too(settings) -> bool:
+    """Whether worker 0 has a curve of its own, beside that of what is evaluated."""
+    return settings.worker_curve and not evaluates_x(settings)
 
 
 def jobs(snapshots: list[Snapshot], *, with_worker: bool) -> list[tuple]:

@@ -61,7 +61,7 @@ class Digits:
     """Cross-entropy of the report's ConvNet on one worker's batches.
 
     Every worker builds the network from the same seed (same start) and draws from its
-    own stream (different data). BatchNorm statistics stay with the worker; what is
+    own stream (different data), unless a suspect is switched on. BatchNorm statistics stay with the worker; what is
     evaluated gets its own (`evaluate.py`). bfloat16 is autocast: parameters,
     gradients and messages remain float32.
 
@@ -74,12 +74,14 @@ class Digits:
     """
 
     def __init__(self, data: Dataset, settings, worker: int):
-        self.data, self.precision = data, settings.precision
+        self.data, self.settings, self.precision = data, settings, settings.precision
         self.dtype = DTYPES[settings.precision]
-        self.network = models.build(settings.seed, self.dtype).train()
+        own = worker + 1 if "own_start" in settings.suspects else 0
+        self.network = models.build(settings.seed + 1_000 * own, self.dtype).train()
         self.flat = Flat(self.network)
         self.start = self.flat.vector.clone()
-        self._stream = len(data.train_labels), settings.batch_size, settings.seed, worker
+        drawn_by = 0 if "same_digits" in settings.suspects else worker
+        self._stream = len(data.train_labels), settings.batch_size, settings.seed, drawn_by
         self.stream = Stream(*self._stream)
         self.loss = float("nan")
 
@@ -92,6 +94,11 @@ class Digits:
         batch = self.stream.draw()
         images = self.data.train_images[batch]
         return self.data.pixels(images, self.dtype), self.data.train_labels[batch]
+
+    @torch.no_grad()
+    def forward(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The network's logits on a batch, (n, 10), and nothing learnt from it."""
+        return self.network(batch[0])
 
     def gradient(self, x: Tensor, batch: tuple[Tensor, Tensor]) -> Tensor:
         """The gradient at `x`, (d,): a view that the next call overwrites."""

@@ -8,14 +8,15 @@ import torch
 from easgd_lib import datasets, evaluate, models, mpi, records
 from easgd_lib.centers import Center
 from easgd_lib.centers.allreduce import AllreduceCenter
+from easgd_lib.centers.courier import Courier, LayerCourier
 from easgd_lib.centers.server import ServerCenter, serve
 from easgd_lib.centers.window import WindowCenter
 from easgd_lib.errors import EasgdError, MPIError
 from easgd_lib.flat import digest
-from easgd_lib.methods import evaluates_x, method_of, terms_of
+from easgd_lib.methods import method_of, terms_of
 from easgd_lib.objectives import Digits
 from easgd_lib.records import cores
-from easgd_lib.settings import Settings
+from easgd_lib.settings import SERVED, Settings
 from easgd_lib.worker import Snapshot, Worker, keep_freed_memory
 
 
@@ -54,7 +55,7 @@ def _run(world: mpi.World, settings: Settings, report) -> dict | None:
     digits = Digits(data, settings, index)
     _check_same_start_different_data(world, digits)
     account, snapshots, final = (
-        (None, [], _serve(world, settings, digits.start))
+        (None, [], _serve(world, settings, digits))
         if index < 0
         else _work(world, Worker(index, settings, digits, method_of(settings), report=report))
     )
@@ -72,24 +73,46 @@ def _run(world: mpi.World, settings: Settings, report) -> dict | None:
 
 
 def _check_same_start_different_data(world: mpi.World, digits: Digits):
-    """Every worker starts from the same x and draws another first batch; checked on every run."""
+    """Every worker starts from the same x and draws another first batch; checked on every run.
+
+    (Unless a run asks for the opposite, to see what it costs.)
+    """
+    suspects = digits.settings.suspects
     found = world.gather([digest(digits.start), digest(digits.first_batch())])
     starts, batches = zip(*found, strict=True)
-    if len(set(starts)) > 1:
+    if len(set(starts)) > 1 and "own_start" not in suspects:
         raise MPIError(f"the workers do not start from the same parameters: {starts}")
-    if len(set(batches)) < world.size:
+    if len(set(batches)) < world.size and "same_digits" not in suspects:
         raise MPIError("two workers draw the same batches: their seeds must differ")
 
 
-def _serve(world: mpi.World, settings: Settings, start: torch.Tensor) -> torch.Tensor:
+def _serve(world: mpi.World, settings: Settings, digits: Digits) -> torch.Tensor:
+    def forward_passes():
+        """What the report's root does meanwhile: a forward pass for each of a worker's steps."""
+        if "root_computes" in settings.suspects:
+            for _ in range(settings.tau):
+                digits.forward(digits.draw())
+
     world.barrier("the workers to begin")
-    return serve(world, start, terms_of(settings))
+    courier = _courier(world, settings, digits)
+    return serve(world, digits.start, terms_of(settings), courier, forward_passes)
+
+
+def _courier(world: mpi.World, settings: Settings, digits: Digits) -> Courier:
+    """How the vectors of a served center travel: whole, or as the report sent them."""
+    layers = settings.center == "report" or "layers" in settings.suspects
+    elements = "elements" in settings.suspects
+    if not (layers or elements):
+        return Courier(world)
+    sizes = [parameter.numel() for parameter in digits.network.parameters()]
+    return LayerCourier(world, sizes if layers else [sum(sizes)], elements)
 
 
 def _work(world: mpi.World, worker: Worker) -> tuple[dict, list[Snapshot], torch.Tensor]:
     """Train. Returns the worker's account, its snapshots, and x̃ as far as it knows it."""
     if worker.method.exchange:
-        worker.center = center_of(world, worker.settings, worker.digits.start)
+        courier = _courier(world, worker.settings, worker.digits)
+        worker.center = center_of(world, worker.settings, worker.digits.start, courier)
     world.barrier("the other workers to begin")
     worker.train(_agreement(world, worker))
     final = worker.center.close() if worker.center else worker.method.evaluated
@@ -98,10 +121,12 @@ def _work(world: mpi.World, worker: Worker) -> tuple[dict, list[Snapshot], torch
     return worker.account(), worker.snapshots, final
 
 
-def center_of(world: mpi.World, settings: Settings, start: torch.Tensor) -> Center:
+def center_of(
+    world: mpi.World, settings: Settings, start: torch.Tensor, courier: Courier | None = None
+) -> Center:
     """A worker's end of the center that the settings name. Collective over the workers."""
-    if settings.center == "server":
-        return ServerCenter(world, start)
+    if settings.center in SERVED:
+        return ServerCenter(world, start, courier)
     kind = AllreduceCenter if settings.center == "allreduce" else WindowCenter
     return kind(world, start, terms_of(settings))
 
@@ -152,6 +177,6 @@ def _shared(world: mpi.World, snapshots: list[Snapshot], root: int) -> list[Snap
 
 def _evaluate(world: mpi.World, data, settings: Settings, snapshots: list[Snapshot]) -> list[dict]:
     """Loss and accuracy of every snapshot, the work dealt out to all ranks."""
-    jobs = evaluate.jobs(snapshots, with_worker=not evaluates_x(settings))
+    jobs = evaluate.jobs(snapshots, with_worker=evaluate.worker_too(settings))
     mine = evaluate.carry_out(data, jobs[world.rank :: world.size])
     return [evaluation for part in world.gather(mine) for evaluation in part]

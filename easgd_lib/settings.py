@@ -6,12 +6,23 @@ from typing import Any
 from easgd_lib.errors import SettingsError
 from easgd_lib.methods import JACOBI, METHODS, VARIANTS
 
-CENTERS = ("window", "server", "allreduce", "local")
+CENTERS = ("window", "server", "allreduce", "local", "report")
+SERVED = ("server", "report")  # centers on a rank of their own
 ORDERS = ("asynchronous", "synchronous", "round_robin")
+OWN_ORDER = {"allreduce": "synchronous", "report": "round_robin"}  # centers that know one order
 BETA_PER = ("exchange", "step")
 PRECISIONS = ("float32", "bfloat16", "float64")
 DATASETS = ("sample", "mnist", "fashion-mnist")
 ELASTIC = ("alpha", "beta", "rho")
+# What the report's program did, or may have done, each to be switched on alone; and whether it
+# is a matter of the messages that a server sends.
+SUSPECTS = {
+    "layers": True,  # one message per layer, not one in all
+    "elements": True,  # every float copied into the message by itself
+    "root_computes": True,  # the server runs τ forward passes between two rounds of exchanges
+    "own_start": False,  # every process draws its own initial weights
+    "same_digits": False,  # all workers draw the same batches
+}
 OPTIONAL: dict[str, Any] = {
     "order": "asynchronous",
     "tau": 10,
@@ -57,7 +68,9 @@ class Settings:
     precision: str = "float32"
     threads: int | None = None  # per worker; None: the cores shared out
     snapshots: int = 12  # how often x̃ and worker 0 are photographed for the curves
+    worker_curve: bool = True  # evaluate worker 0's photographs too
     allow_unstable: bool = False  # let α leave its limit: some lessons need the explosion
+    suspects: tuple[str, ...] = ()  # the report's suspects to switch on: see SUSPECTS
     given: str | None = field(default=None, init=False, compare=False)  # which of α, β, ρ
 
     def __post_init__(self):
@@ -68,6 +81,7 @@ class Settings:
         self._refuse_unused()
         self._fill_in()
         method = METHODS[self.method]
+        self._check_suspects()
         if method.exchange:
             self._check_center()
         elif self.workers != 1:
@@ -130,14 +144,14 @@ class Settings:
         for name in (*OPTIONAL, *ELASTIC):
             if getattr(self, name) is not None and name not in used:
                 raise SettingsError(f"{self.method} does not use {name}: leave it out")
-        if not method.exchange and self.center in ("server", "allreduce"):
+        if not method.exchange and self.center in (*SERVED, "allreduce"):
             raise SettingsError(f"{self.method} has no center: leave {self.center} out")
 
     def _fill_in(self):
         method = METHODS[self.method]
         defaults = OPTIONAL | ({"tau": 1} if self.method == "mdownpour" else {})
-        if self.center == "allreduce":
-            defaults["order"] = "synchronous"
+        if self.center in OWN_ORDER:
+            defaults["order"] = OWN_ORDER[self.center]
         for name, value in defaults.items():
             used = name in method.options or (name == "order" and method.exchange)
             if used and getattr(self, name) is None:
@@ -146,16 +160,27 @@ class Settings:
     def _check_center(self):
         if self.method == "mdownpour" and self.tau != 1:
             raise SettingsError(f"mdownpour exchanges every step: tau must be 1, not {self.tau}")
+        if self.order != (own := OWN_ORDER.get(self.center, self.order)):
+            raise SettingsError(f"center {self.center} is {own}: it knows no {self.order} order")
         if self.center == "allreduce":
-            if self.order != "synchronous":
-                raise SettingsError(
-                    f"center allreduce is synchronous: it knows no {self.order} order"
-                )
             if METHODS[self.method].master(self):
                 raise SettingsError(
                     f"center allreduce only adds, and {self.method} asks more of its center: "
                     f"use window, server or local"
                 )
+
+    def _check_suspects(self):
+        self._set("suspects", tuple(sorted(self.suspects)))
+        if unknown := set(self.suspects) - set(SUSPECTS):
+            names = ", ".join(SUSPECTS)
+            raise SettingsError(f"unknown suspect {unknown.pop()!r}; choose from {names}")
+        for name in self.suspects:
+            if not METHODS[self.method].exchange:
+                raise SettingsError(f"{self.method} does not use suspects: leave {name} out")
+            if SUSPECTS[name] and self.center not in SERVED:
+                raise SettingsError(f"{name} is about a server's messages: use --center server")
+        if "layers" in self.suspects and self.center == "report":
+            raise SettingsError("center report sends layer by layer already: leave layers out")
 
     @property
     def _exchanges_per_beta(self) -> int:
@@ -185,7 +210,7 @@ class Settings:
         """Whether no other push falls between a worker's pull and its push."""
         if self.order == "synchronous":
             return False
-        return self.order == "round_robin" or self.center in ("server", "local")
+        return self.order == "round_robin" or self.center in (*SERVED, "local")
 
     @property
     def alpha_limit(self) -> float:
@@ -250,7 +275,7 @@ class Settings:
     @property
     def ranks(self) -> int:
         """How many MPI ranks the run takes: the server is one more."""
-        return self.workers + (self.center == "server")
+        return self.workers + (self.center in SERVED)
 
     def replace(self, **changes) -> "Settings":
         """These settings with some changed; α, β and ρ are derived anew from the one given."""
@@ -259,8 +284,8 @@ class Settings:
         values |= dict.fromkeys(elastic)
         if set(changes) & {"seconds", "steps", "epochs"}:
             values |= dict.fromkeys(("seconds", "steps", "epochs"))
-        if "allreduce" in (self.center, changes.get("center")):
-            values["order"] = None  # which only allreduce's center decides
+        if {self.center, changes.get("center")} & set(OWN_ORDER):
+            values["order"] = None  # which this center decides itself
         return Settings(**(values | changes))
 
     def to_dict(self) -> dict:

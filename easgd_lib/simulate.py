@@ -22,7 +22,7 @@ from easgd_lib.clock import Clock, Life, Participant, Span, TimeModel, VirtualCe
 from easgd_lib.errors import SettingsError
 from easgd_lib.methods import SGD, Gradient, Pull, Push, Request, evaluates_x, method_of, terms_of
 from easgd_lib.objectives import Digits
-from easgd_lib.settings import ORDERS, Settings
+from easgd_lib.settings import ORDERS, SUSPECTS, Settings
 from easgd_lib.worker import Stopwatch, Worker, answering, carry_out, keep_freed_memory
 
 BLOCK = 2_000_000  # normal deviates drawn at a time, all workers together
@@ -286,12 +286,14 @@ def train(
     """
     began = time.perf_counter()
     method = method or method_of(settings)
+    if settings.center == "report" or any(SUSPECTS[name] for name in settings.suspects):
+        raise SettingsError("the virtual clock sends no messages: this center needs MPI engines")
     times = times or TimeModel.calibrated(settings.center)
     data = datasets.load(datasets.resolve(settings.data))
     settings = settings.replace(data=data.name)
     workers = run_workers(settings, data, method, times, report)
     workers[0].take_snapshot()
-    jobs = evaluate.jobs(workers[0].snapshots, with_worker=not evaluates_x(settings))
+    jobs = evaluate.jobs(workers[0].snapshots, with_worker=evaluate.worker_too(settings))
     evaluations = evaluate.carry_out(data, jobs)
     where = records.environment(data, torch.get_num_threads(), ranks=1, mpi=None)
     where |= {

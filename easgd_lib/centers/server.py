@@ -1,12 +1,13 @@
 """The center on a rank of its own: rank 0 owns x̃, serves the workers and does not train."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import cycle
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from easgd_lib.centers.courier import Courier
 from easgd_lib.centers.local import LocalCenter
 from easgd_lib.methods import Pull, Push, Terms
 from easgd_lib.mpi import IDLE_LIMIT, World
@@ -17,10 +18,14 @@ TAGS = {Pull: PULL, Push: PUSH}
 
 
 class ServerCenter:
-    """A worker's end. A pull is a request and x̃ in one message; a push is one message."""
+    """A worker's end. A pull is a request and x̃ in one message; a push is one message.
 
-    def __init__(self, world: World, start: Tensor):
+    (Unless the courier cuts them up: one of the report's suspects.)
+    """
+
+    def __init__(self, world: World, start: Tensor, courier: Courier | None = None):
         self.world = world
+        self.courier = courier or Courier(world)
         self.center = torch.empty_like(start)
 
     def _request(self, tag: int):
@@ -28,8 +33,7 @@ class ServerCenter:
         self.world.complete(request, "the server to listen")
 
     def _receive(self) -> Tensor:
-        request = self.world.comm.Irecv(self.center.numpy(), SERVER, CENTER)
-        self.world.complete(request, "the server to send the center")
+        self.courier.receive(self.center, SERVER, CENTER, "the server to send the center")
         return self.center
 
     def pull(self) -> Tensor:
@@ -37,8 +41,7 @@ class ServerCenter:
         return self._receive()
 
     def push(self, change: Tensor) -> None:
-        request = self.world.comm.Isend(change.contiguous().numpy(), SERVER, PUSH)
-        self.world.complete(request, "the server to take the change")
+        self.courier.send(change, SERVER, PUSH, "the server to take the change")
 
     def snapshot(self) -> Tensor:
         self._request(SNAPSHOT)
@@ -49,22 +52,31 @@ class ServerCenter:
         return self.center
 
 
-def serve(world: World, start: Tensor, terms: Terms) -> Tensor:
+def serve(
+    world: World,
+    start: Tensor,
+    terms: Terms,
+    courier: Courier | None = None,
+    between: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Own x̃ until every worker is done; returns what is evaluated of it.
 
     Asynchronous: first come, first served. If the terms allow it, one whole exchange at a
     time: then no other push falls between a worker's pull and its push, and α ≤ 1 is stable.
     Round robin: exchange after exchange, in rank order. Synchronous: the n-th request of
     all workers, in rank order, before the (n + 1)-th of any. Waiting, the server sleeps:
-    a spinning server would eat a worker's core.
+    a spinning server would eat a worker's core. For what it does `between` two rounds of
+    exchanges, nothing by default, the workers wait.
     """
-    return _Server(world, start, terms).run()
+    return _Server(world, start, terms, courier or Courier(world), between).run()
 
 
 class _Server:
-    def __init__(self, world: World, start: Tensor, terms: Terms):
+    def __init__(self, world: World, start: Tensor, terms: Terms, courier: Courier, between):
         self.world = world
         self.terms = terms
+        self.courier, self.between = courier, between
+        self.served = 0
         self.center = LocalCenter(start, terms)
         self.buffer = torch.empty_like(start)
         self.workers = set(range(1, world.size))
@@ -97,19 +109,20 @@ class _Server:
 
     def _serve(self, worker: int, tag: int):
         if tag == PUSH:
-            request = self.world.comm.Irecv(self.buffer.numpy(), worker, PUSH)
-            self.world.complete(request, f"the change of rank {worker}")
+            self.courier.receive(self.buffer, worker, PUSH, f"the change of rank {worker}")
             self.center.push(self.buffer)
         else:
             self._take(worker, PULL)
             self._send(worker, self.center.pull())
+        self.served += 1
+        if self.served % (len(self.terms.exchange) * (self.world.size - 1)) == 0:
+            self.between()
 
     def _take(self, worker: int, tag: int):
         self.world.comm.Recv(np.empty(0, np.uint8), worker, tag)
 
     def _send(self, worker: int, vector: Tensor):
-        request = self.world.comm.Isend(vector.numpy(), worker, CENTER)
-        self.world.complete(request, f"rank {worker} to take the center")
+        self.courier.send(vector, worker, CENTER, f"rank {worker} to take the center")
 
     def _await(self, worker: int, tag: int) -> tuple[int, int] | None:
         """Wait for this kind of request (or any) of this worker (or any): whose, and which.
