@@ -179,30 +179,23 @@ def _train_here(settings: Settings, train: Callable):
 
 
 @app.command()
+@click.option("--full", is_flag=True, help="The committed size: full data sets, three seeds.")
+@click.option("--complete", is_flag=True, help="The committed size, and larger grids.")
 @click.option(
-    "--full", is_flag=True, help="Full MNIST, three seeds; replaces the committed figures."
+    "--minutes", default=100.0, show_default=True, help="Choose lengths and seeds to end in time."
 )
-def reproduce(full: bool):
-    """Run the report's Figure 3, draw it, and print its numbers.
+@click.option("--only", "names", multiple=True, help="This experiment alone; may be repeated.")
+def reproduce(full: bool, complete: bool, minutes: float, names: tuple[str, ...]):
+    """Run the papers' experiments, draw their figures, judge their claims.
 
-    Quick (the default) takes two to three minutes on two cores and writes to figures/quick/ and
-    data/runs/quick/. With --full about twenty; finished runs are not repeated.
+    Quick (the default) takes less than ten minutes on two cores and writes to figures/quick/ and
+    data/runs/quick/. With --full about a hundred; finished runs are not repeated, so it may be
+    interrupted and called again, and on a fresh clone, which has all records, nothing is run:
+    `rm -r data/runs` first to begin anew.
     """
-    from easgd_lib import experiments
-    from easgd_lib.engines import cluster
+    from easgd_lib import reproduce
 
-    runs = experiments.figure_3(quick=not full)
-    total = sum(settings.seconds for settings in runs.values())
-    _announce(next(iter(runs.values())))
-    click.echo(f"{len(runs)} runs, {total / 60:.0f} minutes of training", err=True)
-    with cluster(max(settings.workers for settings in runs.values())) as engines:
-        where = experiments.folder(quick=not full)
-        for i, (name, run) in enumerate(
-            experiments.carry_out(runs, where, engines.train, resume=full), start=1
-        ):
-            click.echo(f"[{i}/{len(runs)}] {name}: center {run.final_test_accuracy:.2%}", err=True)
-    _draw(quick=not full)
-    _print_runs({name: repeats[0] for name, repeats in experiments.stored(quick=not full).items()})
+    reproduce.run(full=full, complete=complete, minutes=minutes, names=names)
 
 
 @app.command()

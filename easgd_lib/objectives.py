@@ -61,9 +61,9 @@ class Digits:
     """Cross-entropy of the report's ConvNet on one worker's batches.
 
     Every worker builds the network from the same seed (same start) and draws from its
-    own stream (different data), unless a suspect is switched on. BatchNorm statistics stay with the worker; what is
-    evaluated gets its own (`evaluate.py`). bfloat16 is autocast: parameters,
-    gradients and messages remain float32.
+    own stream (different data), unless a suspect is switched on. BatchNorm statistics
+    stay with the worker; what is evaluated gets its own (`evaluate.py`). bfloat16 is
+    autocast: parameters, gradients and messages remain float32.
 
     Attributes
     ----------

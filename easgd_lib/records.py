@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -42,6 +42,8 @@ class Run:
         (−1: the center), metric, value.
     environment : dict
         Where it ran: data, versions, cores, threads, MPI.
+    diverged : str
+        What became infinite, and when; empty for a run that ended well.
     """
 
     settings: Settings
@@ -53,6 +55,13 @@ class Run:
     series: pd.DataFrame
     environment: dict
     workers_lost: list = field(default_factory=list)
+    diverged: str = ""
+
+    @classmethod
+    def lost(cls, settings: Settings, why: str) -> "Run":
+        """A run that ended in numbers that are not finite: settings and cause are all there is."""
+        nothing = pd.DataFrame(columns=COLUMNS)
+        return cls(settings, float("nan"), 0.0, 0.0, {}, 0, nothing, {}, diverged=why)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -66,27 +75,41 @@ class Run:
     def to_dict(self) -> dict:
         return {
             "settings": self.settings.to_dict(),
-            "final_test_accuracy": self.final_test_accuracy,
+            "final_test_accuracy": None if self.diverged else self.final_test_accuracy,
             "images_per_second": round(self.images_per_second, 1),
             "seconds": round(self.seconds, 3),
             "time_split": {name: round(spent, 4) for name, spent in self.time_split.items()},
             "exchanges": self.exchanges,
             "workers_lost": self.workers_lost,
+            "diverged": self.diverged,
             "environment": self.environment,
             "series": self.series.round({"seconds": 3, "value": 5}).to_dict("records"),
         }
 
     def save(self, path) -> Path:
-        """Write the record as JSON: whole, or not at all."""
-        text = json.dumps(self.to_dict(), indent=1)
+        """Write the record as JSON, a row of the series a line: whole, or not at all."""
+        record = self.to_dict()
+        rows = ",\n  ".join(json.dumps(row) for row in record.pop("series"))
+        head = json.dumps(record, indent=1).removesuffix("\n}")
+        text = f'{head},\n "series": [\n  {rows}\n ]\n}}\n'
         return write_atomically(Path(path), text.encode())
+
+    def brief(self) -> "Run":
+        """The center's series and worker 0's alone: what the figures draw."""
+        kept = self.series["rank"].isin([CENTER, 0])
+        return replace(self, series=self.series[kept].reset_index(drop=True))
 
     @classmethod
     def from_dict(cls, record: dict) -> "Run":
         """The run that `to_dict` wrote down."""
         settings = Settings.from_dict(record["settings"])
         table = pd.DataFrame(record["series"], columns=COLUMNS)
-        return cls(**record | {"settings": settings, "series": table})
+        accuracy = record["final_test_accuracy"]
+        return cls(
+            **record
+            | {"settings": settings, "series": table}
+            | {"final_test_accuracy": float("nan") if accuracy is None else accuracy}
+        )
 
     @classmethod
     def load(cls, path) -> "Run":

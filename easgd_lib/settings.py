@@ -162,12 +162,11 @@ class Settings:
             raise SettingsError(f"mdownpour exchanges every step: tau must be 1, not {self.tau}")
         if self.order != (own := OWN_ORDER.get(self.center, self.order)):
             raise SettingsError(f"center {self.center} is {own}: it knows no {self.order} order")
-        if self.center == "allreduce":
-            if METHODS[self.method].master(self):
-                raise SettingsError(
-                    f"center allreduce only adds, and {self.method} asks more of its center: "
-                    f"use window, server or local"
-                )
+        if self.center == "allreduce" and METHODS[self.method].master(self):
+            raise SettingsError(
+                f"center allreduce only adds, and {self.method} asks more of its center: "
+                f"use window, server or local"
+            )
 
     def _check_suspects(self):
         self._set("suspects", tuple(sorted(self.suspects)))

@@ -1,0 +1,119 @@
+"""Every figure and claim as a list of runs: differences from a base, at one of three sizes.
+
+An `Experiment` only says what is run. `report.py` and `paper.py` hold the lists, `conduct.py`
+runs what is missing of them, and each run's record is a file of its own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from easgd_lib import paths
+from easgd_lib.records import Run
+from easgd_lib.settings import Settings
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything.
+
+    Attributes
+    ----------
+    seeds : tuple of int
+    seconds : float
+        Of each run on MPI.
+    steps : int
+        Of each worker of a run under the virtual clock.
+    digits, clothes : str
+        The data set of the report's experiments, and of the paper's.
+    complete : bool
+        Whether the larger grids are run too.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    seconds: float
+    steps: int
+    digits: str
+    clothes: str
+    complete: bool = False
+
+    @property
+    def quick(self) -> bool:
+        return self.name == "quick"
+
+
+QUICK = Size("quick", (0,), 4.0, 60, "sample", "sample")
+FULL = Size("full", (0, 1, 2), 15.0, 400, "mnist", "fashion-mnist")
+COMPLETE = Size("complete", FULL.seeds, FULL.seconds, FULL.steps, "mnist", "fashion-mnist", True)
+
+Differences = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A named list of runs.
+
+    Attributes
+    ----------
+    name : str
+        Its folder among the records.
+    question : str
+    clock : {"mpi", "virtual"}
+    base : callable
+        Size to the settings that all its runs share.
+    grid : callable
+        Size to name and differences. The key "cores" is no setting: a sequential method's
+        batch is then shared by so many cores (`TimeModel.shared_by`).
+    seeds : callable
+        Size to the seeds.
+    """
+
+    name: str
+    question: str
+    clock: str
+    base: Callable[[Size], dict[str, Any]]
+    grid: Callable[[Size], Differences]
+    seeds: Callable[[Size], tuple[int, ...]] = lambda size: size.seeds
+
+    def planned(self, size: Size) -> list["Planned"]:
+        """All runs, seeds outermost: whatever is missing in the end is a repetition."""
+        base, grid = self.base(size), self.grid(size)
+        return [
+            self._one(name, base | more, seed)
+            for seed in self.seeds(size)
+            for name, more in grid.items()
+        ]
+
+    def _one(self, name: str, values: dict[str, Any], seed: int) -> "Planned":
+        cores = values.pop("cores", 1)
+        return Planned(self, f"{name}-seed{seed}", Settings(**values, seed=seed), cores)
+
+    def folder(self, size: Size) -> Path:
+        """Where its records lie."""
+        return paths.runs(quick=size.quick) / self.name
+
+    def stored(self, size: Size) -> dict[str, list[Run]]:
+        """What is there: name to its runs, one per seed, in the order of the grid."""
+        found: dict[str, list[Run]] = {}
+        for planned in sorted(self.planned(size), key=lambda each: each.settings.seed):
+            if (path := planned.path(size)).exists():
+                found.setdefault(planned.name.rpartition("-seed")[0], []).append(Run.load(path))
+        return {name: found[name] for name in self.grid(size) if name in found}
+
+
+class Planned(NamedTuple):
+    """One run of an experiment."""
+
+    experiment: Experiment
+    name: str
+    settings: Settings
+    cores: int = 1
+
+    def path(self, size: Size) -> Path:
+        return self.experiment.folder(size) / f"{self.name}.json"
+
+    def images(self) -> int:
+        """Gradients on so many images, of all workers together."""
+        return self.settings.workers * self.settings.steps * self.settings.batch_size

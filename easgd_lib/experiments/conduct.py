@@ -1,0 +1,200 @@
+"""Run what is missing of the experiments: on MPI one by one, under the clock a core each."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import replace
+from typing import NamedTuple
+
+from easgd_lib.clock import TimeModel
+from easgd_lib.errors import NotFinite
+from easgd_lib.experiments import Experiment, Planned, Size
+from easgd_lib.experiments.paper import (
+    BY_ALPHA,
+    BY_ORDER,
+    BY_PERIOD,
+    BY_RATE,
+    BY_WORKERS,
+    LONG_PERIODS,
+    SEQUENTIAL,
+    TUNING,
+)
+from easgd_lib.experiments.report import FIGURE_3, SUSPECTS
+from easgd_lib.records import Run, cores, write_atomically
+from easgd_lib.settings import Settings
+
+ON_MPI = (FIGURE_3, SUSPECTS)
+# Tuning first: the others need its rates.
+SIMULATED = (BY_PERIOD, BY_WORKERS, BY_RATE, LONG_PERIODS, SEQUENTIAL, BY_ALPHA, BY_ORDER)
+ALL = (*ON_MPI, TUNING, *SIMULATED)
+PROBE = 2.0  # seconds of gradients that say how fast this machine is
+OVERHEAD = 2.0  # seconds around each run: loading, starting
+IMAGES_PER_GRADIENT = 3  # evaluating an image takes a third of learning from one
+
+
+def missing(experiments: tuple[Experiment, ...], size: Size) -> list[Planned]:
+    """Runs without a record of these very settings, the first seed of every experiment first.
+
+    Where another experiment has that record, it is copied: nothing is run twice.
+    """
+    planned = [each for experiment in experiments for each in experiment.planned(size)]
+    planned.sort(key=lambda each: each.settings.seed)
+    wanted = [each for each in planned if not _is_stored(each, size)]
+    if not wanted:
+        return []
+    twins = {_identity(each): each.path(size) for each in _stored(size)}
+    unique: dict[tuple, Planned] = {}
+    for each in wanted:
+        if twin := twins.get(_identity(each)):
+            write_atomically(each.path(size), twin.read_bytes())
+        else:
+            unique.setdefault(_identity(each), each)
+    return list(unique.values())
+
+
+def _is_stored(planned: Planned, size: Size) -> bool:
+    path = planned.path(size)
+    return path.exists() and Run.load(path).settings == planned.settings
+
+
+def _stored(size: Size) -> list[Planned]:
+    planned = [each for experiment in ALL for each in experiment.planned(size)]
+    return [each for each in planned if _is_stored(each, size)]
+
+
+def _identity(planned: Planned) -> tuple[Settings, int]:
+    return planned.settings, planned.cores
+
+
+class Estimate(NamedTuple):
+    """Minutes that what is missing should take, on MPI and under the virtual clock."""
+
+    mpi: float
+    virtual: float
+    runs: int
+
+    @property
+    def minutes(self) -> float:
+        return self.mpi + self.virtual
+
+
+def estimate(size: Size, images_per_second: float) -> Estimate:
+    """How long all that is missing takes, one thread learning from so many images a second."""
+    mpi, virtual = missing(ON_MPI, size), missing((TUNING, *SIMULATED), size)
+
+    def looking(planned: Planned) -> float:
+        vectors = planned.settings.snapshots * (1 + planned.settings.worker_curve)
+        images = vectors * (4_000 if size.quick else 13_000)
+        return images / IMAGES_PER_GRADIENT / images_per_second / cores()
+
+    seconds = [
+        sum(size.seconds + looking(each) + OVERHEAD for each in mpi),
+        sum(
+            each.images() / images_per_second / cores() + looking(each) + OVERHEAD / cores()
+            for each in virtual
+        ),
+    ]
+    return Estimate(seconds[0] / 60, seconds[1] / 60, len(mpi) + len(virtual))
+
+
+def fitted(size: Size, images_per_second: float, minutes: float) -> Size:
+    """The size, with fewer seeds and then shorter runs until it should end in time.
+
+    Three seeds are the fewest that show a spread: they go only once runs are a quarter as long.
+    """
+    shorter = [replace(size, seconds=size.seconds / n, steps=size.steps // n) for n in (1, 2, 4)]
+    fewer = [replace(shorter[-1], seeds=size.seeds[:n]) for n in (2, 1)]
+    for smaller in [*shorter, *fewer]:
+        if estimate(smaller, images_per_second).minutes <= minutes:
+            return smaller
+    return fewer[-1]
+
+
+def speed() -> float:
+    """Images per second that one thread learns from here, batches of 32."""
+    from easgd_lib import datasets
+    from easgd_lib.objectives import Digits
+    from easgd_lib.worker import keep_freed_memory
+
+    _one_thread()
+    keep_freed_memory()
+    digits = Digits(datasets.load("sample"), Settings("sgd", batch_size=32, data="sample"), 0)
+    x, steps = digits.start, 0
+    digits.gradient(x, digits.draw())
+    began = time.perf_counter()
+    while (spent := time.perf_counter() - began) < PROBE:
+        digits.gradient(x, digits.draw())
+        steps += 1
+    return 32 * steps / spent
+
+
+def _one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def on_mpi(
+    size: Size, train: Callable[[Settings], Run], experiments: tuple[Experiment, ...] = ON_MPI
+) -> Iterator[tuple[Planned, Run]]:
+    """Run what is missing, one at a time; store each as it ends, and yield it."""
+    for planned in missing(experiments, size):
+        try:
+            run = train(planned.settings)
+        except NotFinite as error:
+            run = Run.lost(planned.settings, str(error))
+        run.brief().save(planned.path(size))
+        yield planned, run
+
+
+def simulated(
+    size: Size, experiments: tuple[Experiment, ...] = SIMULATED
+) -> Iterator[tuple[Planned, Run]]:
+    """Run what is missing, as many at a time as there are cores; store each as it ends.
+
+    How long that really takes changes no number: the seconds are virtual.
+    """
+    runs = missing(experiments, size)
+    if not runs:
+        return
+    # Largest last of a seed would leave cores idle at the end.
+    runs.sort(key=lambda each: (each.settings.seed, -each.images()))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(cores(), len(runs)), context, initializer=_quiet)
+    try:
+        waiting = {
+            pool.submit(_simulate, each.settings.to_dict(), each.cores): each for each in runs
+        }
+        for done in as_completed(waiting):
+            run = Run.from_dict(done.result())
+            run.brief().save(waiting[done].path(size))
+            yield waiting[done], run
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.kill()  # a run of minutes must not outlive an interrupt
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _quiet():
+    """In a process of the pool: one thread, and the interrupt is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):
+        os.nice(5)
+    _one_thread()
+
+
+def _simulate(record: dict, shared_by: int) -> dict:
+    from easgd_lib import simulate
+
+    settings = Settings.from_dict(record)
+    times = TimeModel.calibrated(settings.center).shared_by(shared_by)
+    try:
+        return simulate.train(settings, times=times)
+    except NotFinite as error:
+        return Run.lost(settings, str(error)).to_dict()
