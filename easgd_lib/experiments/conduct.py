@@ -20,6 +20,7 @@ from easgd_lib.experiments.paper import (
     BY_RATE,
     BY_WORKERS,
     LONG_PERIODS,
+    NINETY_NINE,
     SEQUENTIAL,
     TUNING,
 )
@@ -29,7 +30,9 @@ from easgd_lib.settings import Settings
 
 ON_MPI = (FIGURE_3, SUSPECTS)
 # Tuning first: the others need its rates.
-SIMULATED = (BY_PERIOD, BY_WORKERS, BY_RATE, LONG_PERIODS, SEQUENTIAL, BY_ALPHA, BY_ORDER)
+SIMULATED = (
+    BY_PERIOD, BY_WORKERS, BY_RATE, LONG_PERIODS, SEQUENTIAL, BY_ALPHA, BY_ORDER, NINETY_NINE
+)  # fmt: skip
 ALL = (*ON_MPI, TUNING, *SIMULATED)
 PROBE = 2.0  # seconds of gradients that say how fast this machine is
 OVERHEAD = 2.0  # seconds around each run: loading, starting
@@ -149,6 +152,7 @@ def on_mpi(
             run = Run.lost(planned.settings, str(error))
         run.brief().save(planned.path(size))
         yield planned, run
+    missing(experiments, size)  # copies what several experiments share
 
 
 def simulated(
@@ -173,6 +177,7 @@ def simulated(
             run = Run.from_dict(done.result())
             run.brief().save(waiting[done].path(size))
             yield waiting[done], run
+        missing(experiments, size)
     except BaseException:
         for process in multiprocessing.active_children():
             process.kill()  # a run of minutes must not outlive an interrupt

@@ -205,6 +205,15 @@ BY_ALPHA = Experiment(
     _alphas,
 )
 
+NINETY_NINE = Experiment(
+    "ninety-nine",
+    "How long until one worker reads 99 of 100 digits it has never seen?",
+    "virtual",
+    lambda size: _base(size) | {"data": size.digits, "steps": 10 * size.steps, "snapshots": 16},
+    # The sample's thousand test digits cannot tell.
+    lambda size: {} if size.quick else {m: _alone(m) | {"eta": 0.05} for m in ("sgd", "msgd")},
+)
+
 BY_ORDER = Experiment(
     "which-x",
     "The old x, the new center, the x after the step: does the order within an exchange matter?",

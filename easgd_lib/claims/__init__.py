@@ -1,0 +1,156 @@
+"""Judge the papers' claims against the records: every verdict is computed, none is typed.
+
+A claim is put as comparisons, each of which *holds* (1), is a *tie* (0), or comes out the other
+way round (−1); `verdict` turns them into a word. What is a tie says `measures.below`.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from easgd_lib import paths
+from easgd_lib.experiments import Experiment, Size
+from easgd_lib.records import Run, write_atomically
+
+REPRODUCED = "reproduced"
+IN_PART = "reproduced in part"
+NOT = "not reproduced"
+REFUTED = "refuted"
+UNTESTED = "cannot be tested here"
+VERDICTS = (REPRODUCED, IN_PART, NOT, REFUTED, UNTESTED)
+
+Number = float | int
+
+
+def verdict(comparisons: Sequence[int]) -> str:
+    """All hold; some hold; none holds and one is the other way round; nothing but ties."""
+    if all(each > 0 for each in comparisons):
+        return REPRODUCED
+    if any(each > 0 for each in comparisons):
+        return IN_PART
+    return REFUTED if any(each < 0 for each in comparisons) else NOT
+
+
+class Missing(Exception):
+    """There is no record that a claim could be judged by."""
+
+
+class Records:
+    """The stored runs of one size, read once."""
+
+    def __init__(self, size: Size):
+        self.size = size
+        self._read: dict[str, dict[str, list[Run]]] = {}
+
+    def __call__(self, experiment: Experiment, name: str) -> list[Run]:
+        """The runs of one name, one per seed."""
+        if experiment.name not in self._read:
+            self._read[experiment.name] = experiment.stored(self.size)
+        try:
+            return self._read[experiment.name][name]
+        except KeyError:
+            raise Missing(f"{experiment.name}/{name}") from None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What judging found.
+
+    Attributes
+    ----------
+    values : dict
+        What was measured: name to one number per seed (or one where no chance is involved).
+    comparisons : list of int
+        1, 0 or −1 each; empty: it cannot be tested.
+    why : str
+        What the numbers show, and what made them so.
+    """
+
+    values: dict[str, Sequence[Number]]
+    comparisons: list[int]
+    why: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of a paper, what would be seen if it were so, and how that is looked up."""
+
+    id: str
+    source: str
+    claim: str
+    expected: str
+    judge: Callable[[Records], Finding]
+    command: str = "easgd reproduce --full"
+
+    def judged(self, records: Records) -> dict[str, Any]:
+        """The claim with its verdict, as it is stored.
+
+        Raises
+        ------
+        Missing
+            A record that it needs is not there.
+        """
+        found = self.judge(records)
+        values = {name: list(each) for name, each in found.values.items()}
+        return {
+            "id": self.id,
+            "source": self.source,
+            "claim": self.claim,
+            "command": self.command,
+            "expected": self.expected,
+            "measured": {
+                "value": {name: _rounded(mean(each)) for name, each in values.items()},
+                "spread": {name: _rounded(_spread(each)) for name, each in values.items()},
+                "seeds": max((len(each) for each in values.values()), default=0),
+                "n": sum(len(each) for each in values.values()),
+            },
+            "verdict": verdict(found.comparisons) if found.comparisons else UNTESTED,
+            "comparisons": found.comparisons,
+            "why": found.why,
+        }
+
+
+def _spread(values: Sequence[Number]) -> float:
+    finite = len(values) > 1 and all(map(np.isfinite, values))
+    return stdev(values) if finite else 0.0
+
+
+def _rounded(value: float) -> float | str:
+    """Five digits, and no infinity, for which JSON has no word."""
+    return float(f"{value:.5g}") if np.isfinite(value) else "never"
+
+
+def all_claims() -> list[Claim]:
+    """The report's claims and suspects, then the paper's, section by section."""
+    from easgd_lib.claims import paper, report
+
+    return [*report.CLAIMS, *paper.CLAIMS]
+
+
+def judge(size: Size) -> list[dict[str, Any]]:
+    """Every claim that the stored records of this size can judge."""
+    records, judged = Records(size), []
+    for claim in all_claims():
+        try:
+            judged.append(claim.judged(records))
+        except Missing:
+            continue
+    return judged
+
+
+def file(size: Size) -> Path:
+    """Where the verdicts of a size lie."""
+    return paths.figures(quick=size.quick) / "claims.json"
+
+
+def save(size: Size) -> list[dict[str, Any]]:
+    """Judge, and store the verdicts."""
+    judged = judge(size)
+    text = json.dumps(judged, indent=1, ensure_ascii=False)
+    write_atomically(file(size), (text + "\n").encode())
+    return judged
