@@ -181,7 +181,7 @@ LONG_PERIODS = Experiment(
     "long-periods",
     "Paper Fig. 9: τ up to 1000, EAMSGD trapped at τ = 100, and freed by decay.",
     "virtual",
-    lambda size: _base(size) | {"batch_size": 16, "steps": 4 * size.steps},
+    lambda size: _base(size) | {"batch_size": 16, "steps": 3 * size.steps},
     _long,
 )
 
