@@ -24,8 +24,9 @@ __all__ = ["Run", "Settings", "cluster"]
 _HOMES = {"Settings": "settings", "Run": "records", "cluster": "engines"}
 _MODULES = {
     *("clock", "datasets", "engines", "errors", "evaluate", "experiments", "figures", "flat"),
-    *("methods", "mistakes", "models", "mpi", "objectives", "paper_figures", "properties"),
-    *("records", "rules", "settings", "simulate", "theory", "theory_figures", "worker"),
+    *("methods", "mistakes", "models", "mpi", "network_figure", "objectives", "paper_figures"),
+    *("properties", "records", "rules", "settings", "simulate", "theory", "theory_figures"),
+    "worker",
 }
 
 

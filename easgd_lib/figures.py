@@ -175,6 +175,14 @@ def summary(runs: dict[str, list[Run]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+class Drawn(NamedTuple):
+    """A figure, what it shows in words, and its points."""
+
+    figure: Figure
+    words: str
+    points: pd.DataFrame
+
+
 def save(figure: Figure, stem: Path, description: str, points: pd.DataFrame):
     """PNG and PDF with fixed metadata, the description as .txt, the points as .csv."""
     for kind, metadata in (

@@ -1,23 +1,13 @@
-"""The paper's figures that need no training: computed from `theory`, drawn, put into words."""
+"""The figures that need no training: the paper's, from `theory`, and the report's network."""
 
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
-from easgd_lib import figures, theory, theory_figures
-
-
-class Drawn(NamedTuple):
-    """A figure, what it shows in words, and its points."""
-
-    figure: Figure
-    words: str
-    points: pd.DataFrame
+from easgd_lib import figures, network_figure, theory, theory_figures
+from easgd_lib.figures import Drawn
 
 
 def figure_1() -> Drawn:
@@ -51,7 +41,11 @@ def figure_5() -> Drawn:
     )
 
 
-ALL: dict[str, Callable[[], Drawn]] = {"paper-figure1": figure_1, "paper-figure5": figure_5}
+ALL: dict[str, Callable[[], Drawn]] = {
+    "report-figure2": network_figure.report_figure_2,
+    "paper-figure1": figure_1,
+    "paper-figure5": figure_5,
+}
 
 
 def save_all(where: Path) -> list[Path]:

@@ -3,8 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from easgd_lib import Run, Settings, experiments, figures, paper_figures, paths, theory_figures
+from easgd_lib import (
+    Run,
+    Settings,
+    experiments,
+    figures,
+    models,
+    network_figure,
+    paper_figures,
+    paths,
+    theory_figures,
+)
 from easgd_lib.records import CENTER, COLUMNS
 
 SPLIT = {"compute": 4.0, "data": 0.5, "communication": 0.5}
@@ -112,6 +123,32 @@ def test_the_papers_figure_1_has_the_papers_numbers():
         assert radii.max() == pytest.approx(high, abs=5e-4)
     star = table[np.isclose(table.eta, 0.001) & np.isclose(table.rho, 2.5)]
     assert star.radius.to_numpy() == pytest.approx([1.000974, 1.002258], abs=1e-6)
+
+
+def test_the_report_s_figure_2_is_its_network():
+    """Shapes of a forward pass, parameters of the modules, and the committed table."""
+    drawn = network_figure.report_figure_2()
+    table = drawn.points.set_index("stage")
+    assert table.parameters.sum() == models.CONVNET_PARAMETERS
+    network = models.build(1)
+    images = torch.rand(1, 1, 28, 28)
+    for name, part in network.named_children():
+        images = part(images.flatten(1) if name == "fc1" else images)
+        last = table[table.index.str.startswith(name)].iloc[-1]
+        assert last["shape"] == " × ".join(map(str, images.shape[1:]))
+    for name, module in network.named_modules():
+        if name in table.index:
+            assert table.parameters[name] == sum(p.numel() for p in module.parameters())
+    committed = paths.figures(quick=False) / "report-figure2.csv"
+    assert drawn.points.to_csv(index=False) == committed.read_text()
+    labels = "\n".join(text.get_text() for text in drawn.figure.axes[0].texts)
+    for row in table.itertuples():
+        assert row.shape in labels
+        assert row.shape in drawn.words
+        assert f"{row.parameters:,}" in labels
+        assert f"{row.parameters:,}" in drawn.words
+    assert "486,610" in labels
+    assert "486,610" in drawn.words
 
 
 def test_the_readme_s_sixteen_workers_are_those_of_the_record():
