@@ -23,10 +23,10 @@ __all__ = ["Run", "Settings", "cluster"]
 
 _HOMES = {"Settings": "settings", "Run": "records", "cluster": "engines"}
 _MODULES = {
-    *("clock", "datasets", "engines", "errors", "evaluate", "experiments", "figures", "flat"),
-    *("methods", "mistakes", "models", "mpi", "network_figure", "objectives", "paper_figures"),
-    *("properties", "records", "rules", "settings", "simulate", "theory", "theory_figures"),
-    "worker",
+    *("claims", "clock", "datasets", "engines", "errors", "evaluate", "experiments", "figures"),
+    *("flat", "kind_figures", "measures", "methods", "mistakes", "models", "mpi"),
+    *("network_figure", "objectives", "paper_figures", "properties", "records"),
+    *("report_figures", "rules", "settings", "simulate", "theory", "theory_figures", "worker"),
 }
 
 

@@ -200,14 +200,17 @@ def reproduce(full: bool, complete: bool, minutes: float, names: tuple[str, ...]
 
 @app.command()
 def draw():
-    """Redraw every figure, from the stored records or from theory. Nothing is trained."""
-    from easgd_lib import paper_figures, paths
+    """Redraw every figure and judge every claim, from stored records or theory. Trains nothing."""
+    from easgd_lib import experiments, redraw
 
-    for stem in paper_figures.save_all(paths.figures(quick=False)):
+    for stem in redraw.from_theory():
         click.echo(f"figure: {stem}.png, .pdf, .txt, .csv")
-    drawn = [_draw(quick=quick) for quick in (False, True)]
-    if not any(drawn):
-        raise SettingsError("there are no records to draw: run `easgd reproduce` first")
+    for size in (experiments.COMPLETE, experiments.QUICK):
+        stems = list(redraw.from_records(size))
+        for stem in stems:
+            click.echo(f"figure: {stem}.png, .pdf, .txt, .csv")
+        if stems:
+            redraw.judge(size)
 
 
 @app.command()
@@ -275,18 +278,6 @@ def data(names: tuple[str, ...]):
     for name in names or choices.DATASETS[1:]:
         datasets.download(name)
         click.echo(f"{name}: whole, in data/{datasets.FOLDERS[name]}")
-
-
-def _draw(*, quick: bool) -> bool:
-    from easgd_lib import experiments, figures, paths
-
-    runs = experiments.stored(quick=quick)
-    if not runs:
-        return False
-    stem = paths.figures(quick=quick) / "figure3"
-    figures.save(figures.figure_3(runs), stem, figures.describe(runs), figures.points(runs))
-    click.echo(f"figure: {stem}.png, .pdf, .txt, .csv")
-    return True
 
 
 def _console():

@@ -1,6 +1,7 @@
 """What is read off a record: errors, times to a level, shares of time. And when two differ."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from statistics import mean, stdev
 from typing import NamedTuple
 
@@ -115,4 +116,4 @@ def below(one: Sample, other: Sample) -> int:
 
 def each_below(ordered: Sequence[Sample]) -> list[int]:
     """`below` for every neighbouring pair."""
-    return [below(one, other) for one, other in zip(ordered, ordered[1:], strict=False)]
+    return [below(one, other) for one, other in pairwise(ordered)]

@@ -4,9 +4,11 @@ import sys
 import time
 
 import click
+from rich.console import Console
+from rich.table import Table
 from tqdm import tqdm
 
-from easgd_lib import datasets, experiments
+from easgd_lib import datasets, experiments, ledger, redraw
 from easgd_lib.errors import SettingsError
 from easgd_lib.experiments import Experiment, Size, conduct
 
@@ -20,8 +22,10 @@ def run(*, full: bool, complete: bool, minutes: float, names: tuple[str, ...]):
         datasets.check(name)
     size = _announced(size, minutes)
     _train(size, chosen)
-    spent = (time.perf_counter() - began) / 60
-    click.echo(f"{spent:.1f} minutes", err=True)
+    for stem in redraw.from_records(size):
+        click.echo(f"figure: {stem}.png, .pdf, .txt, .csv")
+    _print(size, redraw.judge(size))
+    click.echo(f"{(time.perf_counter() - began) / 60:.1f} minutes in all", err=True)
 
 
 def _chosen(names: tuple[str, ...]) -> tuple[Experiment, ...]:
@@ -72,3 +76,12 @@ def _watch(title: str, size: Size, group: tuple[Experiment, ...], conducted):
             name = f"{planned.experiment.name}/{planned.name}"
             end = f"diverged: {run.diverged}" if run.diverged else f"{run.final_test_accuracy:.2%}"
             tqdm.write(f"{name}: {end}", file=sys.stderr)
+
+
+def _print(size: Size, judged: list[dict]):
+    """Every claim and its verdict."""
+    table = Table("claim", "verdict", box=None, pad_edge=False)
+    for claim in judged:
+        table.add_row(claim["id"], claim["verdict"])
+    Console(highlight=False).print(table)
+    click.echo(f"{ledger.summary(judged)}; with numbers and reasons in {ledger.file(size)}")

@@ -5,17 +5,17 @@ way round (−1); `verdict` turns them into a word. What is a tie says `measures
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from easgd_lib import paths
-from easgd_lib.experiments import Experiment, Size
-from easgd_lib.records import Run, write_atomically
+from easgd_lib.experiments import Missing, Records, Size
+from easgd_lib.records import write_atomically
 
 REPRODUCED = "reproduced"
 IN_PART = "reproduced in part"
@@ -36,27 +36,6 @@ def verdict(comparisons: Sequence[int]) -> str:
     return REFUTED if any(each < 0 for each in comparisons) else NOT
 
 
-class Missing(Exception):
-    """There is no record that a claim could be judged by."""
-
-
-class Records:
-    """The stored runs of one size, read once."""
-
-    def __init__(self, size: Size):
-        self.size = size
-        self._read: dict[str, dict[str, list[Run]]] = {}
-
-    def __call__(self, experiment: Experiment, name: str) -> list[Run]:
-        """The runs of one name, one per seed."""
-        if experiment.name not in self._read:
-            self._read[experiment.name] = experiment.stored(self.size)
-        try:
-            return self._read[experiment.name][name]
-        except KeyError:
-            raise Missing(f"{experiment.name}/{name}") from None
-
-
 @dataclass(frozen=True)
 class Finding:
     """What judging found.
@@ -71,7 +50,7 @@ class Finding:
         What the numbers show, and what made them so.
     """
 
-    values: dict[str, Sequence[Number]]
+    values: Mapping[str, Sequence[Number]]
     comparisons: list[int]
     why: str
 

@@ -1,8 +1,8 @@
 """The report's claims, and everything that it, or a look at its program, suspects."""
 
 from easgd_lib import models
-from easgd_lib.claims import Claim, Finding, Records
-from easgd_lib.experiments import Experiment
+from easgd_lib.claims import Claim, Finding
+from easgd_lib.experiments import Experiment, Records
 from easgd_lib.experiments.paper import BY_ALPHA, BY_ORDER, NINETY_NINE
 from easgd_lib.experiments.report import FIGURE_3, PERIODS, SUSPECTS
 from easgd_lib.measures import (
@@ -75,9 +75,9 @@ def _sgd_ahead(measure, words: str):
             {"sgd": sgd.values} | {name: each.values for name, each in theirs.items()},
             [below(sgd, each) for each in theirs.values()],
             f"{words}: SGD with the same two cores {sgd.mean:.2%}, the best of EASGD's centers "
-            f"{best.mean:.2%}. Not for the exchange's sake: an exchange conserves the sum of center "
-            f"and workers, so p gradients carry p + 1 vectors and a tight bundle descends with "
-            f"ηp/(p + 1), two thirds of SGD's rate; at η = .01 its lower noise is worth nothing.",
+            f"{best.mean:.2%}. Not for the exchange's sake: an exchange conserves the sum of "
+            f"center and workers, so p gradients carry p + 1 vectors and a tight bundle descends "
+            f"with ηp/(p + 1), two thirds of SGD's rate; at η = .01 lower noise is worth nothing.",
         )
 
     return judge
@@ -111,7 +111,7 @@ def _larger_tau(records: Records) -> Finding:
 def _cheap_exchange(records: Records) -> Finding:
     slow, fast = (_speed(records, f"easgd-tau{tau}", FIGURE_3) for tau in (1, 64))
     costly = sample(records(SUSPECTS, "elements"), exchange_seconds).mean
-    (step,) = {_step_seconds(records)}
+    step = _step_seconds(records)
     theirs = (step + costly) / (step + costly / 64)
     gain = fast.mean / slow.mean
     return Finding(
@@ -124,7 +124,7 @@ def _cheap_exchange(records: Records) -> Finding:
 
 
 def _step_seconds(records: Records) -> float:
-    """One worker's step of the report's program, nothing exchanged."""
+    """One worker's step of the report's program, its exchanges left out."""
     runs = records(SUSPECTS, "ours")
     return sum(
         (run.time_split["compute"] + run.time_split["data"])
@@ -224,8 +224,8 @@ def _old_x(records: Records) -> Finding:
         f"The largest stable α with two workers is {limits['jacobi'][0]:.3f} with the old x, "
         f"{limits['gauss_seidel'][0]:.3f} against the new center, {limits['step_first'][0]:.3f} "
         f"where the step comes first: the old x is no more stable than the others. Final test "
-        f"errors: {', '.join(f'{name} {each.mean:.1%}' for name, each in errors.items())}. What the "
-        f"old pair buys is symmetry: center and workers feel one force.",
+        f"errors: {', '.join(f'{name} {each.mean:.1%}' for name, each in errors.items())}. What "
+        f"the old pair buys is symmetry: center and workers feel one force.",
     )
 
 
@@ -260,7 +260,7 @@ def _asynchronous_unexplored(records: Records) -> Finding:
         {"figures, asynchronous": [apart], "figures, synchronous": [together]},
         [1 if together > apart else -1],
         f"Of the paper's {len(orders)} figures with training curves {apart} are asynchronous, "
-        f"{together} synchronous, the rest sequential: the synchronous rule is there for the theory.",
+        f"{together} synchronous, the rest sequential: the synchronous rule serves the theory.",
     )
 
 
@@ -303,8 +303,9 @@ LEVEL = 0.95
 
 
 def _momentum(records: Records) -> Finding:
-    names = {"momentum": "EAMSGD", "ours": "EASGD", "sgd": "SGD", "sgd-twice": "SGD, twice the batch",
-             "msgd": "MSGD", "msgd-twice": "MSGD, twice the batch"}  # fmt: skip
+    names = {"momentum": "EAMSGD", "ours": "EASGD", "sgd": "SGD",
+             "sgd-twice": "SGD, twice the batch", "msgd": "MSGD",
+             "msgd-twice": "MSGD, twice the batch"}  # fmt: skip
     times = {
         name: sample(records(SUSPECTS, name), lambda run: seconds_to(run, LEVEL)) for name in names
     }
@@ -321,7 +322,7 @@ def _seconds_exactly(found: Sample) -> str:
     return f"{found.mean:.1f}" if found.mean < float("inf") else "not in the time given"
 
 
-def _worse(name: str, words: str, expected_worse: bool = True):
+def _worse(name: str, words: str):
     """Whether one suspect, alone, costs test accuracy at equal seconds."""
 
     def judge(records: Records) -> Finding:

@@ -117,3 +117,32 @@ class Planned(NamedTuple):
     def images(self) -> int:
         """Gradients on so many images, of all workers together."""
         return self.settings.workers * self.settings.steps * self.settings.batch_size
+
+
+class Missing(Exception):
+    """There is no record of a run that a figure or a claim needs."""
+
+
+class Records:
+    """The stored runs of one size, read once."""
+
+    def __init__(self, size: Size):
+        self.size = size
+        self._read: dict[str, dict[str, list[Run]]] = {}
+
+    def __call__(self, experiment: Experiment, name: str) -> list[Run]:
+        """The runs of one name, one per seed.
+
+        Raises
+        ------
+        Missing
+            There is none.
+        """
+        if not self.has(experiment, name):
+            raise Missing(f"{experiment.name}/{name}")
+        return self._read[experiment.name][name]
+
+    def has(self, experiment: Experiment, name: str) -> bool:
+        if experiment.name not in self._read:
+            self._read[experiment.name] = experiment.stored(self.size)
+        return name in self._read[experiment.name]

@@ -3,10 +3,10 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -168,7 +168,7 @@ def simulated(
     # Largest last of a seed would leave cores idle at the end.
     runs.sort(key=lambda each: (each.settings.seed, -each.images()))
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(cores(), len(runs)), context, initializer=_quiet)
+    pool = ProcessPoolExecutor(min(cores(), len(runs)), context, initializer=_settle)
     try:
         waiting = {
             pool.submit(_simulate, each.settings.to_dict(), each.cores): each for each in runs
@@ -186,12 +186,18 @@ def simulated(
         pool.shutdown(cancel_futures=True)
 
 
-def _quiet():
-    """In a process of the pool: one thread, and the interrupt is the parent's to handle."""
+def _settle():
+    """In a process of the pool: one thread; interrupts are the parent's, and so is its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError):
-        os.nice(5)
     _one_thread()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int):
+    """Should the parent be killed, a process of the pool must not go on alone."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _simulate(record: dict, shared_by: int) -> dict:
