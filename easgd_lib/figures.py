@@ -114,8 +114,8 @@ def panels(
     figure.supxlabel(xlabel, fontsize="medium")
     figure.supylabel(ylabel, fontsize="medium")
     figure.legend(
-        handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles),
-        frameon=False, handlelength=3,
+        handles.values(), handles.keys(), loc="outside upper center",
+        ncols=min(len(handles), 2 * columns), frameon=False, handlelength=3,
     )  # fmt: skip
     return figure
 

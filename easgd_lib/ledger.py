@@ -1,5 +1,6 @@
 """The ledger of the reproduction: what is drawn, what was claimed, what was found."""
 
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def page(judged: list[dict]) -> str:
     for claim in judged:
         lines += [*_entry(claim), ""]
     return "\n".join(lines)
+
+
+def told(judged: list[dict]) -> str:
+    """Claims and verdicts as plain text, for a notebook's page."""
+    parts = []
+    for claim in judged:
+        parts += [f"{claim['verdict'].upper()}: {claim['claim']} ({claim['source']})"]
+        parts += textwrap.wrap(claim["why"], 96, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(parts)
 
 
 def _table(judged: list[dict]) -> list[str]:

@@ -210,6 +210,8 @@ SUSPECT_LABELS = {
     "own-start": "own start per process",
     "alpha": "α = β/(pτ)",
     "all": "all of it: the report's program",
+    "four": "four workers on two cores",
+    "four-report": "four, served as in the report",
     "momentum": "momentum instead (EAMSGD)",
     "sgd": "for comparison: SGD, all cores",
 }
@@ -277,7 +279,7 @@ def suspects(speeds: dict[str, Sample], errors: dict[str, Sample], title: str) -
 
 def _face(name: str) -> str:
     """Grey: clean, or a rival. White: the whole program. Black would be a verdict."""
-    if name in ("ours", "server", "sgd", "momentum"):
+    if name in ("ours", "server", "four", "sgd", "momentum"):
         return "0.85"
     return "0.35" if name == "all" else "0.6"
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from easgd_lib import paths
-from easgd_lib.experiments import Missing, Records, Size
+from easgd_lib.errors import DataError
+from easgd_lib.experiments import FULL, Missing, Records, Size
 from easgd_lib.records import write_atomically
 
 REPRODUCED = "reproduced"
@@ -125,6 +126,23 @@ def judge(size: Size) -> list[dict[str, Any]]:
 def file(size: Size) -> Path:
     """Where the verdicts of a size lie."""
     return paths.figures(quick=size.quick) / "claims.json"
+
+
+def stored(*ids: str, size: Size = FULL) -> list[dict[str, Any]]:
+    """The stored verdicts on these claims, in the order asked for; on all of them without any.
+
+    Raises
+    ------
+    DataError
+        They were never judged, or one is unknown.
+    """
+    try:
+        judged = {claim["id"]: claim for claim in json.loads(file(size).read_text())}
+        return [judged[each] for each in ids or judged]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{file(size)} has no verdict on {error}: `easgd draw` judges all claims"
+        ) from error
 
 
 def save(size: Size) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def _base(size: Size) -> dict[str, Any]:
         "workers": 4,
         "batch_size": 32,
         "threads": 1,
-        "snapshots": 8,
+        "snapshots": 4 if size.quick else 8,
         "worker_curve": False,
         "center": "server",
         "data": size.clothes,
