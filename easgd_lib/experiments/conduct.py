@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from easgd_lib.clock import TimeModel
-from easgd_lib.errors import NotFinite
+from easgd_lib.errors import EasgdError, NotFinite
 from easgd_lib.experiments import Experiment, Planned, Size
 from easgd_lib.experiments.paper import (
     BY_ALPHA,
@@ -40,33 +42,39 @@ IMAGES_PER_GRADIENT = 3  # evaluating an image takes a third of learning from on
 
 
 def missing(experiments: tuple[Experiment, ...], size: Size) -> list[Planned]:
-    """Runs without a record of these very settings, the first seed of every experiment first.
+    """What must be run: the first seed of every experiment first, and nothing twice.
 
-    Where another experiment has that record, it is copied: nothing is run twice.
+    A run that has a record of these very settings, here or in another experiment, is not missing.
     """
-    planned = [each for experiment in experiments for each in experiment.planned(size)]
-    planned.sort(key=lambda each: each.settings.seed)
-    wanted = [each for each in planned if not _is_stored(each, size)]
-    if not wanted:
-        return []
-    twins = {_identity(each): each.path(size) for each in _stored(size)}
-    unique: dict[tuple, Planned] = {}
-    for each in wanted:
-        if twin := twins.get(_identity(each)):
+    stored = _stored(size)
+    wanted = {_identity(each): each for each in reversed(_planned(experiments, size))}
+    runs = [each for identity, each in wanted.items() if identity not in stored]
+    return sorted(reversed(runs), key=lambda each: each.settings.seed)
+
+
+def share(experiments: tuple[Experiment, ...], size: Size):
+    """Copy the records of runs that another experiment has made already."""
+    stored = _stored(size)
+    for each in _planned(experiments, size):
+        twin = stored.get(_identity(each))
+        if twin and not _is_stored(each, size):
             write_atomically(each.path(size), twin.read_bytes())
-        else:
-            unique.setdefault(_identity(each), each)
-    return list(unique.values())
+
+
+def _planned(experiments: tuple[Experiment, ...], size: Size) -> list[Planned]:
+    return [each for experiment in experiments for each in experiment.planned(size)]
+
+
+def _stored(size: Size) -> dict[tuple, Path]:
+    """Every record there is, by what it is a record of."""
+    return {
+        _identity(each): each.path(size) for each in _planned(ALL, size) if _is_stored(each, size)
+    }
 
 
 def _is_stored(planned: Planned, size: Size) -> bool:
     path = planned.path(size)
     return path.exists() and Run.load(path).settings == planned.settings
-
-
-def _stored(size: Size) -> list[Planned]:
-    planned = [each for experiment in ALL for each in experiment.planned(size)]
-    return [each for each in planned if _is_stored(each, size)]
 
 
 def _identity(planned: Planned) -> tuple[Settings, int]:
@@ -152,7 +160,7 @@ def on_mpi(
             run = Run.lost(planned.settings, str(error))
         run.brief().save(planned.path(size))
         yield planned, run
-    missing(experiments, size)  # copies what several experiments share
+    share(experiments, size)
 
 
 def simulated(
@@ -163,8 +171,12 @@ def simulated(
     How long that really takes changes no number: the seconds are virtual.
     """
     runs = missing(experiments, size)
-    if not runs:
-        return
+    if runs:
+        yield from _in_parallel(runs, size)
+    share(experiments, size)
+
+
+def _in_parallel(runs: list[Planned], size: Size) -> Iterator[tuple[Planned, Run]]:
     # Largest last of a seed would leave cores idle at the end.
     runs.sort(key=lambda each: (each.settings.seed, -each.images()))
     context = multiprocessing.get_context("spawn")
@@ -177,7 +189,11 @@ def simulated(
             run = Run.from_dict(done.result())
             run.brief().save(waiting[done].path(size))
             yield waiting[done], run
-        missing(experiments, size)
+    except BrokenProcessPool as error:
+        raise EasgdError(
+            "a simulating process died (killed, or out of memory): what was finished is stored; "
+            "call the same command again"
+        ) from error
     except BaseException:
         for process in multiprocessing.active_children():
             process.kill()  # a run of minutes must not outlive an interrupt
