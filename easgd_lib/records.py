@@ -4,10 +4,12 @@ import json
 import os
 import platform
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -120,10 +122,19 @@ class Run:
         DataError
             No record, or not one of ours.
         """
-        try:
-            return cls.from_dict(json.loads(Path(path).read_text()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is not a readable run record: {error}") from error
+        return _read(Path(path), cls.from_dict)
+
+
+def settings_of(path: Path) -> Settings:
+    """The settings of a stored run, without its series."""
+    return _read(path, lambda record: Settings.from_dict(record["settings"]))
+
+
+def _read(path: Path, parse: Callable[[dict], Any]) -> Any:
+    try:
+        return parse(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not a readable run record: {error}") from error
 
 
 def write_atomically(path: Path, content: bytes) -> Path:

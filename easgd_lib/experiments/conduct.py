@@ -27,7 +27,7 @@ from easgd_lib.experiments.paper import (
     TUNING,
 )
 from easgd_lib.experiments.report import FIGURE_3, SUSPECTS
-from easgd_lib.records import Run, cores, write_atomically
+from easgd_lib.records import Run, cores, settings_of, write_atomically
 from easgd_lib.settings import Settings
 
 ON_MPI = (FIGURE_3, SUSPECTS)
@@ -49,7 +49,8 @@ def missing(experiments: tuple[Experiment, ...], size: Size) -> list[Planned]:
     stored = _stored(size)
     wanted = {_identity(each): each for each in reversed(_planned(experiments, size))}
     runs = [each for identity, each in wanted.items() if identity not in stored]
-    return sorted(reversed(runs), key=lambda each: each.settings.seed)
+    runs.reverse()
+    return sorted(runs, key=lambda each: each.settings.seed)
 
 
 def share(experiments: tuple[Experiment, ...], size: Size):
@@ -74,7 +75,7 @@ def _stored(size: Size) -> dict[tuple, Path]:
 
 def _is_stored(planned: Planned, size: Size) -> bool:
     path = planned.path(size)
-    return path.exists() and Run.load(path).settings == planned.settings
+    return path.exists() and settings_of(path) == planned.settings
 
 
 def _identity(planned: Planned) -> tuple[Settings, int]:
@@ -103,7 +104,7 @@ def estimate(size: Size, images_per_second: float) -> Estimate:
         return images / IMAGES_PER_GRADIENT / images_per_second / cores()
 
     seconds = [
-        sum(size.seconds + looking(each) + OVERHEAD for each in mpi),
+        sum(each.settings.seconds + looking(each) + OVERHEAD for each in mpi),
         sum(
             each.images() / images_per_second / cores() + looking(each) + OVERHEAD / cores()
             for each in virtual
