@@ -94,13 +94,15 @@ class Experiment:
         """Where its records lie."""
         return paths.runs(quick=size.quick) / self.name
 
+    def repeats(self, name: str, size: Size) -> list[Run]:
+        """The stored runs of one name, one per seed."""
+        paths = [self.folder(size) / f"{name}-seed{seed}.json" for seed in self.seeds(size)]
+        return [Run.load(path) for path in paths if path.exists()]
+
     def stored(self, size: Size) -> dict[str, list[Run]]:
-        """What is there: name to its runs, one per seed, in the order of the grid."""
-        found: dict[str, list[Run]] = {}
-        for planned in sorted(self.planned(size), key=lambda each: each.settings.seed):
-            if (path := planned.path(size)).exists():
-                found.setdefault(planned.name.rpartition("-seed")[0], []).append(Run.load(path))
-        return {name: found[name] for name in self.grid(size) if name in found}
+        """What is there: name to its runs, in the order of the grid."""
+        found = {name: self.repeats(name, size) for name in self.grid(size)}
+        return {name: runs for name, runs in found.items() if runs}
 
 
 class Planned(NamedTuple):

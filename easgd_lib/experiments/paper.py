@@ -84,12 +84,11 @@ def best_rate(name: str, size: Size) -> float:
     Runs that diverged are out. Before anything was tuned: the middle one.
     """
     rates = RATES[TUNED[name]["method"]]
-    stored = TUNING.stored(size)
-    runs = {eta: stored[f"{name}-eta{eta:g}"] for eta in rates if f"{name}-eta{eta:g}" in stored}
+    tried = {eta: TUNING.repeats(f"{name}-eta{eta:g}", size) for eta in rates}
     accuracies = {
-        eta: mean(run.final_test_accuracy for run in repeats)
-        for eta, repeats in runs.items()
-        if not any(run.diverged for run in repeats)
+        eta: mean(run.final_test_accuracy for run in runs)
+        for eta, runs in tried.items()
+        if runs and not any(run.diverged for run in runs)
     }
     return max(accuracies, key=accuracies.__getitem__) if accuracies else rates[1]
 
