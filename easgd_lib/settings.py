@@ -269,7 +269,7 @@ class Settings:
             )
             if value
         ]
-        return ", ".join([*words, f"batch {self.batch_size}"])
+        return ", ".join([*words, f"batch {self.batch_size}", *self.suspects])
 
     @property
     def ranks(self) -> int:

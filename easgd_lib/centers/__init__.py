@@ -1,6 +1,7 @@
 """Where the center x̃ lives, behind one protocol. A center knows no α and no method.
 
-`pull` and `push` each move the whole vector once, never one layer at a time. What an
+`pull` and `push` each move the whole vector once, never one layer at a time (but for `report`,
+which shows what that costs: `courier.py`). What an
 exchange asks for, and in which order, a center learns from the `Terms` it is made with.
 Centers differ in where the memory is and in whether other pushes may fall between one
 worker's pull and its push:
@@ -11,6 +12,7 @@ center      x̃ is                                 asynchronous exchanges
 `local`     in this process (the simulator)      serialised
 `window`    memory that all ranks share          may overlap; pushes add up
 `server`    on rank 0, which does not train      serialised
+`report`    the same, layer by layer, in turn    serialised (always round robin)
 `allreduce` a replica on every rank              none: synchronous only
 =========== ==================================== ===========================
 """
