@@ -1,4 +1,4 @@
-"""Real digits in memory, and each worker's own seeded stream of batches from them."""
+"""Real images in memory, and each worker's own seeded stream of batches from them."""
 
 import hashlib
 import os
@@ -12,14 +12,23 @@ from torch import Tensor
 
 from easgd_lib import paths
 from easgd_lib.errors import DataError
+from easgd_lib.settings import MAKE_DATA
 
-SAMPLE = "sample"
+SAMPLE, CIFAR10 = "sample", "cifar10"
 ORIGINAL = "the original files, by checksum"
-FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST"}  # torchvision's class, and its folder
-MEAN_STD = {"mnist": (0.1307, 0.3081), "fashion-mnist": (0.2860, 0.3530)}
+CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", CIFAR10: "CIFAR10"}  # torchvision's
+FOLDERS = {
+    "mnist": "MNIST/raw",
+    "fashion-mnist": "FashionMNIST/raw",
+    CIFAR10: "cifar-10-batches-py",
+}
+SIDE = 28  # pixels, of what the networks see
+# CIFAR-10 as in the paper: pixels in [0, 1], no more.
+MEAN_STD = {"mnist": (0.1307, 0.3081), "fashion-mnist": (0.2860, 0.3530), CIFAR10: (0.0, 1.0)}
+TRAIN_IMAGES = {"sample": 4_000, "mnist": 60_000, "fashion-mnist": 60_000, "cifar10": 50_000}
 SAMPLE_SPLIT_SEED = 20150425  # fixed: the sample's split is part of what "sample" means
 
-# SHA-256 of the four unpacked files, in the order below; also in data/README.md.
+# MNIST's four unpacked files, in the order of their SHA-256 in CHECKSUMS.
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -30,7 +39,10 @@ FILES = (
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images as bytes, (n, 28, 28) uint8, and labels, (n,) int64. `where` says whence."""
+    """Images as bytes and labels, (n,) int64. `where` says whence.
+
+    Images are uint8, (n, 28, 28), those of CIFAR-10 (n, 32, 32, 3).
+    """
 
     name: str
     where: str
@@ -40,10 +52,12 @@ class Dataset:
     test_labels: Tensor
 
     def pixels(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Bytes (n, 28, 28) to standardised pixels (n, 1, 28, 28), channels_last."""
+        """Bytes to standardised pixels (n, channels, 28, 28), channels_last: the center crop."""
         mean, std = MEAN_STD.get(self.name, MEAN_STD["mnist"])
-        scaled = images.to(dtype).mul_(1 / (255 * std)).sub_(mean / std)
-        return scaled.unsqueeze(1)
+        margin = (images.shape[1] - SIDE) // 2
+        center = images[:, margin : margin + SIDE, margin : margin + SIDE]
+        scaled = center.to(dtype).mul_(1 / (255 * std)).sub_(mean / std)
+        return scaled.unsqueeze(1) if scaled.ndim == 3 else scaled.permute(0, 3, 1, 2)
 
     @property
     def description(self) -> str:
@@ -57,9 +71,9 @@ def places() -> list[Path]:
 
 
 def find(name: str) -> Path | None:
-    """The first root that holds `<root>/MNIST/raw` (or FashionMNIST), or None."""
+    """The first root that holds the set's folder, such as `<root>/MNIST/raw`, or None."""
     for root in places():
-        if (root / FOLDERS[name] / "raw").is_dir():
+        if (root / FOLDERS[name]).is_dir():
             return root
     return None
 
@@ -88,44 +102,72 @@ def load(name: str) -> Dataset:
 
 
 def _load_torchvision(name: str) -> Dataset:
-    import torchvision
-
     root = _root(name)
     _check_files(name, root)
-    cls = getattr(torchvision.datasets, FOLDERS[name])
+    cls = _torchvision(name)
     try:
         train, test = (cls(str(root), train=part, download=False) for part in (True, False))
     except Exception as error:
-        raise DataError(f"{root / FOLDERS[name]} cannot be read: {error}; {_cure(root)}") from error
-    return Dataset(name, ORIGINAL, train.data, train.targets, test.data, test.targets)
+        raise DataError(
+            f"{root / FOLDERS[name]} cannot be read: {error}; {_cure(name, root)}"
+        ) from error
+    arrays = train.data, train.targets, test.data, test.targets
+    return Dataset(name, ORIGINAL, *(torch.as_tensor(array).contiguous() for array in arrays))
+
+
+def _torchvision(name: str):
+    import torchvision
+
+    return getattr(torchvision.datasets, CLASSES[name])
 
 
 def _root(name: str) -> Path:
     root = find(name)
     if root is None:
-        looked = ", ".join(str(place / FOLDERS[name] / "raw") for place in places())
+        looked = ", ".join(str(place / FOLDERS[name]) for place in places())
         raise DataError(
-            f"{name} was not found (looked in {looked}): `make data` downloads it, "
-            f"or set EASGD_DATA to the folder that holds {FOLDERS[name]}/"
+            f"{name} was not found (looked in {looked}): {command(name)} downloads it, "
+            f"or set EASGD_DATA to the folder that holds {FOLDERS[name]}"
         )
     return root
 
 
 def _check_files(name: str, root: Path):
-    """Every file there, of the right size, with the bytes that torchvision's mirrors serve."""
-    for file, expected in zip(FILES, CHECKSUMS[name], strict=True):
-        path = root / FOLDERS[name] / "raw" / file
+    """Every file there, with the bytes that were published."""
+    for file, checksum in _files(name):
+        path = root / FOLDERS[name] / file
         if not path.exists():
-            raise DataError(f"{path} is missing: {_cure(root)}")
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != expected:
-            raise DataError(f"{path} is truncated or corrupt: {_cure(root)}")
+            raise DataError(f"{path} is missing: {_cure(name, root)}")
+        if not _sound(name, path, checksum):
+            raise DataError(f"{path} is truncated or corrupt: {_cure(name, root)}")
 
 
-def _cure(root: Path) -> str:
+def _files(name: str) -> list[tuple[str, str]]:
+    """The set's files and their checksums: SHA-256, of CIFAR-10 the MD5 that torchvision has."""
+    if name != CIFAR10:
+        return list(zip(FILES, CHECKSUMS[name], strict=True))
+    cls = _torchvision(name)
+    return [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
+
+
+def _sound(name: str, path: Path, checksum: str) -> bool:
+    """Whether a file is what was published. CIFAR-10's are pickles: none is opened before."""
+    if name != CIFAR10:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == checksum
+    from torchvision.datasets.utils import check_integrity
+
+    return check_integrity(path, checksum)
+
+
+def command(name: str) -> str:
+    """What downloads this set."""
+    return "`make data`" if name in MAKE_DATA else f"`easgd data {name}`"
+
+
+def _cure(name: str, root: Path) -> str:
     if root == paths.DATA:
-        return "remove it and run `make data`"
-    return "replace it with a sound copy, or unset EASGD_DATA and run `make data`"
+        return f"remove its folder and run {command(name)}"
+    return f"replace it with a sound copy, or unset EASGD_DATA and run {command(name)}"
 
 
 def _load_sample() -> Dataset:
@@ -148,16 +190,30 @@ def _load_sample() -> Dataset:
 
 def download(name: str):
     """Fetch a data set with torchvision, its mirrors and checksums, into data/."""
-    import torchvision
-
     try:
-        getattr(torchvision.datasets, FOLDERS[name])(str(paths.DATA), download=True)
+        _torchvision(name)(str(paths.DATA), download=True)
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"{name} could not be downloaded ({error}): try again later, or copy "
-            f"{FOLDERS[name]}/raw from another machine into {paths.DATA}"
+            f"{FOLDERS[name]} from another machine into {paths.DATA}"
         ) from error
     _check_files(name, paths.DATA)
+
+
+def random_crops(images: Tensor, chance: np.random.Generator) -> Tensor:
+    """A random 28 × 28 of each image (n, 32, 32, 3), half of them mirrored.
+
+    Images that have this size already are left as they are, and nothing is drawn.
+    """
+    n, spare = len(images), images.shape[1] - SIDE
+    if not spare:
+        return images
+    top, left = chance.integers(spare + 1, size=(2, n, 1))
+    rows, columns = top + np.arange(SIDE), left + np.arange(SIDE)
+    mirrored = chance.integers(2, size=n, dtype=bool)
+    columns[mirrored] = columns[mirrored, ::-1]
+    crops = images.numpy()[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None]]
+    return torch.from_numpy(crops)
 
 
 def generator(seed: int, worker: int) -> np.random.Generator:

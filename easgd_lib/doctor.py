@@ -129,7 +129,8 @@ def _shared_memory() -> Check:
 def _data(name: str) -> Check:
     """Absent data is no fault: the bundled sample is always there."""
     if datasets.find(name) is None:
-        return Check(name, "not found: `make data` downloads it; until then the sample is used")
+        how = f"{datasets.command(name)} downloads it"
+        return Check(name, f"not found: {how}; the sample is always there")
     try:
         datasets.check(name)
     except DataError as error:

@@ -25,14 +25,15 @@ class Evaluator:
     """
 
     def __init__(self, data: Dataset):
-        self.network = models.build(seed=0)
+        self.network = models.build(seed=0, data=data.name).eval()
         self.flat = Flat(self.network)
         self.train = data.pixels(data.train_images[:TRAIN_SUBSET])
         self.train_labels = data.train_labels[:TRAIN_SUBSET]
         self.test, self.test_labels = data.pixels(data.test_images), data.test_labels
-        for module in self.network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.momentum = None  # a plain average over the chunks
+        modules = self.network.modules()
+        self.norms = [module for module in modules if isinstance(module, torch.nn.BatchNorm2d)]
+        for norm in self.norms:
+            norm.momentum = None  # a plain average over the chunks
 
     @torch.inference_mode()
     def __call__(self, vector: Tensor) -> dict[str, float]:
@@ -56,13 +57,13 @@ class Evaluator:
         self.flat.vector.copy_(vector)
         for ours, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
             ours.copy_(theirs)
-        self.network.eval()
         return _accuracy(self._predict(self.test), self.test_labels)
 
     def _recompute_statistics(self):
-        for module in self.network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.reset_running_stats()
+        if not self.norms:
+            return  # the paper's network has none
+        for norm in self.norms:
+            norm.reset_running_stats()
         self.network.train()
         self._predict(self.train[:STATISTICS_SUBSET])
         self.network.eval()

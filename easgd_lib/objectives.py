@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from easgd_lib import models
-from easgd_lib.datasets import Dataset, Stream
+from easgd_lib.datasets import Dataset, Stream, random_crops
 from easgd_lib.flat import Flat
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
@@ -58,31 +58,34 @@ class DoubleWell:
 
 
 class Digits:
-    """Cross-entropy of the report's ConvNet on one worker's batches.
+    """Cross-entropy of the data set's network on one worker's batches; plus λ/2 ‖x‖² on CIFAR-10.
 
     Every worker builds the network from the same seed (same start) and draws from its
-    own stream (different data), unless a suspect is switched on. BatchNorm statistics
-    stay with the worker; what is evaluated gets its own (`evaluate.py`). bfloat16 is
-    autocast: parameters, gradients and messages remain float32.
+    own stream (different data; on CIFAR-10 crops, flips and dropout too), unless a suspect
+    is switched on. BatchNorm statistics stay with the worker; what is evaluated gets its own
+    (`evaluate.py`). bfloat16 is autocast: parameters, gradients and messages remain float32.
 
     Attributes
     ----------
-    start : (486610,) tensor
+    start : (d,) tensor
         The starting point, a copy.
     loss : float
-        Mean loss of the batch last drawn, at the point last asked for.
+        Mean cross-entropy of the batch last drawn, at the point last asked for.
     """
 
     def __init__(self, data: Dataset, settings, worker: int):
         self.data, self.settings, self.precision = data, settings, settings.precision
         self.dtype = DTYPES[settings.precision]
         own = worker + 1 if "own_start" in settings.suspects else 0
-        self.network = models.build(settings.seed + 1_000 * own, self.dtype).train()
+        self.network = models.build(settings.seed + 1_000 * own, self.dtype, data.name).train()
         self.flat = Flat(self.network)
         self.start = self.flat.vector.clone()
         drawn_by = 0 if "same_digits" in settings.suspects else worker
         self._stream = len(data.train_labels), settings.batch_size, settings.seed, drawn_by
         self.stream = Stream(*self._stream)
+        for module in self.network.modules():
+            if isinstance(module, models.Dropout):
+                module.chance = self.stream.generator  # the worker's one source of chance
         self.loss = float("nan")
 
     def first_batch(self) -> Tensor:
@@ -90,9 +93,9 @@ class Digits:
         return Stream(*self._stream).draw()
 
     def draw(self) -> tuple[Tensor, Tensor]:
-        """The next batch: pixels (n, 1, 28, 28) and labels (n,)."""
+        """The next batch: pixels (n, channels, 28, 28) and labels (n,)."""
         batch = self.stream.draw()
-        images = self.data.train_images[batch]
+        images = random_crops(self.data.train_images[batch], self.stream.generator)
         return self.data.pixels(images, self.dtype), self.data.train_labels[batch]
 
     @torch.no_grad()
@@ -109,4 +112,6 @@ class Digits:
             loss = nn.functional.cross_entropy(self.network(images), labels)
         loss.backward()
         self.loss = loss.item()
+        if self.network.l2:
+            self.flat.gradient.add_(self.flat.vector, alpha=self.network.l2)
         return self.flat.gradient

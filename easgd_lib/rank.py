@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from easgd_lib import datasets, evaluate, models, mpi, records
+from easgd_lib import datasets, evaluate, mpi, records
 from easgd_lib.centers import Center
 from easgd_lib.centers.allreduce import AllreduceCenter
 from easgd_lib.centers.courier import Courier, LayerCourier
@@ -63,7 +63,8 @@ def _run(world: mpi.World, settings: Settings, report) -> dict | None:
     world.share(final.numpy())  # rank 0 saw the last push
     if snapshots:
         snapshots.append(snapshots.pop()._replace(center=final))
-    snapshots = _shared(world, snapshots, root=settings.ranks - settings.workers)
+    size, root = digits.start.numel(), settings.ranks - settings.workers
+    snapshots = _shared(world, snapshots, size, root)
     torch.set_num_threads(max(1, cores() // world.size))
     evaluations = _evaluate(world, data, settings, snapshots)
     if world.rank != 0:
@@ -160,10 +161,9 @@ def _agreement(world: mpi.World, worker: Worker) -> Callable[[bool], bool]:
     return vote
 
 
-def _shared(world: mpi.World, snapshots: list[Snapshot], root: int) -> list[Snapshot]:
+def _shared(world: mpi.World, snapshots: list[Snapshot], size: int, root: int) -> list[Snapshot]:
     """Worker 0's snapshots, on every rank."""
     notes = world.gather([(s.seconds, s.step) for s in snapshots])[root]
-    size = models.CONVNET_PARAMETERS
     vectors = np.empty((len(notes), 2, size), np.float32)
     for place, snapshot in zip(vectors, snapshots, strict=False):
         place[:] = snapshot.x.numpy(), snapshot.center.numpy()

@@ -18,9 +18,10 @@ def run(*, full: bool, complete: bool, minutes: float, names: tuple[str, ...]):
     began = time.perf_counter()
     size = experiments.COMPLETE if complete else experiments.FULL if full else experiments.QUICK
     chosen = _chosen(names)
-    for name in {size.digits, size.clothes}:
+    planned = [each for experiment in chosen for each in experiment.planned(size)]
+    for name in {each.settings.data for each in planned}:
         datasets.check(name)
-    size = _announced(size, minutes)
+    size = _announced(size, minutes, chosen)
     _train(size, chosen)
     for stem in redraw.from_records(size):
         click.echo(f"figure: {stem}.png, .pdf, .txt, .csv")
@@ -29,24 +30,26 @@ def run(*, full: bool, complete: bool, minutes: float, names: tuple[str, ...]):
 
 
 def _chosen(names: tuple[str, ...]) -> tuple[Experiment, ...]:
-    known = {experiment.name: experiment for experiment in conduct.ALL}
+    known = {experiment.name: experiment for experiment in (*conduct.ALL, *conduct.ON_REQUEST)}
     for name in names:
         if name not in known:
             raise SettingsError(f"no experiment {name!r}; choose from {', '.join(known)}")
     return tuple(known[name] for name in names) or conduct.ALL
 
 
-def _announced(size: Size, minutes: float) -> Size:
+def _announced(size: Size, minutes: float, chosen: tuple[Experiment, ...]) -> Size:
     """Say what is missing and how long that takes; make it smaller where it would not fit."""
     speed = conduct.speed()
-    fitted = conduct.fitted(size, speed, minutes)
-    missing = conduct.estimate(fitted, speed)
+    fitted = conduct.fitted(size, speed, minutes, chosen)
+    missing = conduct.estimate(fitted, speed, chosen)
     click.echo(
         f"{missing.runs} runs are missing: about {missing.minutes:.0f} minutes here, "
         f"{missing.mpi:.0f} on MPI and {missing.virtual:.0f} under the virtual clock "
         f"(seeds: {len(fitted.seeds)}, {fitted.seconds:g} s, {fitted.steps} steps)",
         err=True,
     )
+    for experiment in set(chosen) & set(conduct.ON_REQUEST):
+        click.echo(f"{experiment.name} is not in this estimate: it takes days", err=True)
     if fitted != size:
         click.echo(f"made smaller to end in {minutes:g} minutes: --minutes gives it more", err=True)
     return fitted
@@ -56,12 +59,12 @@ def _train(size: Size, chosen: tuple[Experiment, ...]):
     def those(group: tuple[Experiment, ...]) -> tuple[Experiment, ...]:
         return tuple(experiment for experiment in group if experiment in chosen)
 
-    if conduct.missing(those(conduct.ON_MPI), size):
+    if conduct.missing(those((*conduct.ON_MPI, *conduct.ON_REQUEST)), size):
         from easgd_lib.engines import cluster
 
         with cluster(2, center="server") as engines:
             _watch(
-                "on MPI", size, those(conduct.ON_MPI),
+                "on MPI", size, those((*conduct.ON_MPI, *conduct.ON_REQUEST)),
                 lambda size, group: conduct.on_mpi(size, engines.train, group),
             )  # fmt: skip
     _watch("tuning", size, those((conduct.TUNING,)), conduct.simulated)

@@ -12,7 +12,8 @@ ORDERS = ("asynchronous", "synchronous", "round_robin")
 OWN_ORDER = {"allreduce": "synchronous", "report": "round_robin"}  # centers that know one order
 BETA_PER = ("exchange", "step")
 PRECISIONS = ("float32", "bfloat16", "float64")
-DATASETS = ("sample", "mnist", "fashion-mnist")
+DATASETS = ("sample", "mnist", "fashion-mnist", "cifar10")
+MAKE_DATA = ("mnist", "fashion-mnist")  # what `make data` downloads; cifar10, 170 MB, by name
 ELASTIC = ("alpha", "beta", "rho")
 # What the report's program did, or may have done, each to be switched on alone; and whether it
 # is a matter of the messages that a server sends.

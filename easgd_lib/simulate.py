@@ -267,7 +267,7 @@ def train(
     times: TimeModel | None = None,
     method: type[SGD] | None = None,
 ) -> dict:
-    """Train p workers on digits in this process, under a virtual clock. Returns a run's record.
+    """Train p workers on images in this process, under a virtual clock. Returns a run's record.
 
     Seconds, images per second and the time split are virtual: those of p workers that have
     a core each. Losses and accuracies are real. The record's environment says so, and
@@ -280,7 +280,8 @@ def train(
     report : callable
         Told live numbers of worker 0.
     times : TimeModel, optional
-        By default the one that `easgd calibrate` measured.
+        By default the one that `easgd calibrate` measured, with the report's network: it
+        says nothing of CIFAR-10's, which wants a model of its own.
     method : type, optional
         A class like those in `methods`, in place of the one that the settings name.
     """
@@ -288,6 +289,11 @@ def train(
     method = method or method_of(settings)
     if settings.center == "report" or any(SUSPECTS[name] for name in settings.suspects):
         raise SettingsError("the virtual clock sends no messages: this center needs MPI engines")
+    if times is None and settings.data == datasets.CIFAR10:
+        raise SettingsError(
+            "the calibrated times are those of the report's network, not of cifar10's: "
+            "give a time model (--time-model)"
+        )
     times = times or TimeModel.calibrated(settings.center)
     data = datasets.load(datasets.resolve(settings.data))
     settings = settings.replace(data=data.name)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from easgd_lib import paths
+from easgd_lib import datasets, paths
 from easgd_lib.records import Run
 from easgd_lib.settings import Settings
+from easgd_lib.worker import steps_of
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ class Planned(NamedTuple):
 
     def images(self) -> int:
         """Gradients on so many images, of all workers together."""
-        return self.settings.workers * self.settings.steps * self.settings.batch_size
+        n = datasets.TRAIN_IMAGES[self.settings.data]
+        return self.settings.workers * self.settings.batch_size * steps_of(self.settings, n)
 
 
 class Missing(Exception):

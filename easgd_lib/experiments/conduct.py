@@ -15,6 +15,7 @@ from typing import NamedTuple
 from easgd_lib.clock import TimeModel
 from easgd_lib.errors import EasgdError, NotFinite
 from easgd_lib.experiments import Experiment, Planned, Size
+from easgd_lib.experiments.cifar import CIFAR
 from easgd_lib.experiments.paper import (
     BY_ALPHA,
     BY_ORDER,
@@ -24,6 +25,7 @@ from easgd_lib.experiments.paper import (
     LONG_PERIODS,
     NINETY_NINE,
     SEQUENTIAL,
+    SIXTEEN,
     TUNING,
 )
 from easgd_lib.experiments.report import FIGURE_3, SUSPECTS
@@ -33,9 +35,11 @@ from easgd_lib.settings import Settings
 ON_MPI = (FIGURE_3, SUSPECTS)
 # Tuning first: the others need its rates.
 SIMULATED = (
-    BY_PERIOD, BY_WORKERS, BY_RATE, LONG_PERIODS, SEQUENTIAL, BY_ALPHA, BY_ORDER, NINETY_NINE
+    BY_PERIOD, BY_WORKERS, BY_RATE, LONG_PERIODS, SEQUENTIAL, BY_ALPHA, BY_ORDER, NINETY_NINE,
+    SIXTEEN,
 )  # fmt: skip
 ALL = (*ON_MPI, TUNING, *SIMULATED)
+ON_REQUEST = (CIFAR,)  # days: run only where --only names it
 PROBE = 2.0  # seconds of gradients that say how fast this machine is
 OVERHEAD = 2.0  # seconds around each run: loading, starting
 IMAGES_PER_GRADIENT = 3  # evaluating an image takes a third of learning from one
@@ -69,7 +73,9 @@ def _planned(experiments: tuple[Experiment, ...], size: Size) -> list[Planned]:
 def _stored(size: Size) -> dict[tuple, Path]:
     """Every record there is, by what it is a record of."""
     return {
-        _identity(each): each.path(size) for each in _planned(ALL, size) if _is_stored(each, size)
+        _identity(each): each.path(size)
+        for each in _planned((*ALL, *ON_REQUEST), size)
+        if _is_stored(each, size)
     }
 
 
@@ -94,9 +100,17 @@ class Estimate(NamedTuple):
         return self.mpi + self.virtual
 
 
-def estimate(size: Size, images_per_second: float) -> Estimate:
-    """How long all that is missing takes, one thread learning from so many images a second."""
-    mpi, virtual = missing(ON_MPI, size), missing((TUNING, *SIMULATED), size)
+def estimate(
+    size: Size, images_per_second: float, experiments: tuple[Experiment, ...] = ALL
+) -> Estimate:
+    """How long what is missing takes, one thread learning from so many images a second.
+
+    Experiments that are run on request only are left out.
+    """
+    mpi, virtual = (
+        missing(tuple(each for each in experiments if each in group), size)
+        for group in (ON_MPI, (TUNING, *SIMULATED))
+    )
 
     def looking(planned: Planned) -> float:
         vectors = planned.settings.snapshots * (1 + planned.settings.worker_curve)
@@ -113,7 +127,12 @@ def estimate(size: Size, images_per_second: float) -> Estimate:
     return Estimate(seconds[0] / 60, seconds[1] / 60, len(mpi) + len(virtual))
 
 
-def fitted(size: Size, images_per_second: float, minutes: float) -> Size:
+def fitted(
+    size: Size,
+    images_per_second: float,
+    minutes: float,
+    experiments: tuple[Experiment, ...] = ALL,
+) -> Size:
     """The size, with fewer seeds and then shorter runs until it should end in time.
 
     Three seeds are the fewest that show a spread: they go only once runs are a quarter as long.
@@ -121,7 +140,7 @@ def fitted(size: Size, images_per_second: float, minutes: float) -> Size:
     shorter = [replace(size, seconds=size.seconds / n, steps=size.steps // n) for n in (1, 2, 4)]
     fewer = [replace(shorter[-1], seeds=size.seeds[:n]) for n in (2, 1)]
     for smaller in [*shorter, *fewer]:
-        if estimate(smaller, images_per_second).minutes <= minutes:
+        if estimate(smaller, images_per_second, experiments).minutes <= minutes:
             return smaller
     return fewer[-1]
 

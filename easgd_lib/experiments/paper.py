@@ -213,6 +213,17 @@ NINETY_NINE = Experiment(
     lambda size: {} if size.quick else {m: _alone(m) | {"eta": 0.05} for m in ("sgd", "msgd")},
 )
 
+SIXTEEN = Experiment(
+    "sixteen",
+    "Sixteen workers with momentum on the full MNIST, one epoch each: how soon is it learnt?",
+    "virtual",
+    lambda size: {"data": size.digits, "epochs": 1.0, "snapshots": 24},
+    lambda size: {} if size.quick else {
+        "eamsgd-p16": {"method": "eamsgd", "workers": 16, "tau": 10, "eta": 0.02}
+    },
+    lambda size: size.seeds[:1],
+)  # fmt: skip
+
 BY_ORDER = Experiment(
     "which-x",
     "The old x, the new center, the x after the step: does the order within an exchange matter?",
