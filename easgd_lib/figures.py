@@ -8,6 +8,7 @@ import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from easgd_lib.records import write_atomically
 
@@ -115,9 +116,21 @@ def panels(
     figure.supylabel(ylabel, fontsize="medium")
     figure.legend(
         handles.values(), handles.keys(), loc="outside upper center",
-        ncols=min(len(handles), 2 * columns), frameon=False, handlelength=3,
+        ncols=_legend_columns(list(handles), size[0] * columns), frameon=False, handlelength=3,
     )  # fmt: skip
     return figure
+
+
+def _legend_columns(labels: list[str], inches: float) -> int:
+    """As many labels beside one another as fit."""
+    return max(1, min(len(labels), int(inches / (0.6 + 0.085 * max(map(len, labels))))))
+
+
+def in_percent(axis, ticks: list[float]):
+    """A logarithmic axis of errors, readable: 10 %, 20 %, not powers."""
+    axis.yaxis.set_major_locator(FixedLocator(ticks))
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    axis.yaxis.set_minor_locator(NullLocator())
 
 
 def timeline(drawn: dict[str, list], until: float) -> Figure:

@@ -1,6 +1,8 @@
 """The paper's figures in kind, drawn from records: methods, periods, workers, rates, time."""
 
+import textwrap
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -25,22 +27,33 @@ from easgd_lib.records import Run
 
 Panel = tuple[str, dict[str, list[Run]]]  # title, and label to runs
 VIRTUAL = "virtual seconds: a core for each worker, clock calibrated on two"
+TICKS = [0.01, 0.02, 0.03, 0.05, 0.1, 0.12, 0.15, 0.2, 0.3, 0.5, 0.9]
+SECONDS = [0.2, 0.5, 1, 2, 5, 10, 20]
 ERRORS = {"test_error": "test error", "train_error": "training error"}
 
 
 def drawn(
     title: str, panels: list[Panel], metric: str = "test_error", columns: int = 4,
-    top: float = 0.35,
+    top: float = 0.35, **axes: Any,
 ) -> Drawn:  # fmt: skip
     """Small multiples of a center's error against virtual seconds, mean and range over seeds."""
     shown = {name: [_curve(label, runs, metric) for label, runs in mine.items()]
              for name, mine in panels}  # fmt: skip
-    figure = figures.panels(
-        shown, VIRTUAL, f"{ERRORS[metric]} of the center", columns=columns, size=(2.9, 2.6),
-        yscale="log", ylim=(None, top),
-    )  # fmt: skip
     first = next(iter(panels[0][1].values()))
-    figure.suptitle(_statement(first), fontsize="small")
+    columns = min(columns, len(panels))
+    width = {1: 6.4, 2: 4.2, 3: 3.9, 4: 2.9}[columns]
+    words = textwrap.fill(_statement(first), int(13 * width * columns))
+    figure = figures.panels(
+        shown, f"{VIRTUAL}\n{words}", f"{ERRORS[metric]} of the center",
+        columns=columns, size=(width, 3.0), **axes,
+    )  # fmt: skip
+    lowest = min(min(curve.low) for curves in shown.values() for curve in curves if len(curve.x))
+    for axis in figure.axes:
+        axis.set(yscale="log", ylim=(0.93 * lowest, top))
+        figures.in_percent(axis, TICKS)
+        if axis.get_xscale() == "log":
+            axis.set_xticks(SECONDS, labels=[f"{each:g}" for each in SECONDS])
+            axis.minorticks_off()
     return Drawn(figure, _words(title, first, panels, metric), _points(panels, metric))
 
 
@@ -133,7 +146,7 @@ def _by_workers(records: Records) -> Drawn:
         panels.append((f"p = {p}", mine))
     return drawn(
         f"The paper's Figure 3 in kind: 4, 8, 16 workers; elastic methods at τ = {PERIOD}.",
-        panels, columns=3, top=0.3,
+        panels, columns=3, top=0.3, xscale="log",
     )  # fmt: skip
 
 
@@ -222,10 +235,12 @@ def times(table: pd.DataFrame, alone: dict, level: float) -> Figure:
         if each.mean < float("inf"):
             axis.axhline(each.mean, color="black", ls=dashes, lw=1, label=name)
     axis.set(
-        xscale="log", yscale="log", xticks=WORKERS, xticklabels=WORKERS, xlabel="workers p",
+        xscale="log", yscale="log", xticks=WORKERS, xticklabels=WORKERS, yticks=SECONDS,
+        yticklabels=SECONDS, xlabel="workers p",
         ylabel=f"virtual seconds to {level:.0%} test accuracy",
     )  # fmt: skip
     axis.minorticks_off()
+    axis.set_ylim(top=1.3 * table.seconds[table.seconds < float("inf")].max())
     axis.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
