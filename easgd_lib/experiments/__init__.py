@@ -46,7 +46,7 @@ class Size:
 
 
 QUICK = Size("quick", (0,), 4.0, 60, "sample", "sample")
-FULL = Size("full", (0, 1, 2), 15.0, 400, "mnist", "fashion-mnist")
+FULL = Size("full", (0, 1, 2), 12.0, 400, "mnist", "fashion-mnist")
 COMPLETE = Size("complete", FULL.seeds, FULL.seconds, FULL.steps, "mnist", "fashion-mnist", True)
 
 Differences = dict[str, dict[str, Any]]

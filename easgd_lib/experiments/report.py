@@ -82,7 +82,7 @@ SUSPECTS = Experiment(
     "What was wrong: each of the report's suspects switched on alone, and all of them.",
     "mpi",
     lambda size: (
-        _program(size) | {"seconds": size.seconds * 2 / 3, "snapshots": 5, "worker_curve": False}
+        _program(size) | {"seconds": size.seconds * 2 / 3, "snapshots": 4, "worker_curve": False}
     ),
     _suspects,
 )
