@@ -19,6 +19,7 @@ from easgd_lib.experiments.paper import (
     RATES,
     SEQUENTIAL,
     WORKERS,
+    family,
 )
 from easgd_lib.experiments.report import PERIODS
 from easgd_lib.figures import Curve, Drawn, style
@@ -67,7 +68,7 @@ def _curve(label: str, runs: list[Run], metric: str) -> Curve:
     """Mean, least and largest of the k-th photographs of all seeds, at their mean second."""
     ended = [_errors(run, metric) for run in runs if not run.diverged]
     if len(ended) < len(runs):
-        label += " (diverged)"
+        label += f" ({len(runs) - len(ended)} of {len(runs)} diverged)"
     if not ended:
         return Curve(label, [], [])
     values = pd.DataFrame([each.to_numpy() for each in ended])
@@ -93,9 +94,15 @@ def _words(title: str, first: list[Run], panels: list[Panel], metric: str) -> st
                 lines.append(f"  {label:28}  diverged")
                 continue
             end = sample(runs, lambda run: _errors(run, metric).iloc[-1])
-            rate = runs[0].settings.eta
-            lines.append(f"  {label:28}{end.mean:8.2%} ± {end.spread:.2%}   η = {rate:g}")
+            lines.append(f"  {label:28}{end.mean:8.2%} ± {end.spread:.2%}   {_rate(runs[0])}")
     return "\n".join(lines) + "\n"
+
+
+def _rate(run: Run) -> str:
+    """η, and whether the best of those tried was the first or the last of them."""
+    eta, tried = run.settings.eta, RATES[family(run.settings.method)]
+    end = " (the end of those tried)" if eta in (min(tried), max(tried)) else ""
+    return f"η = {eta:g}{end}"
 
 
 def _points(panels: list[Panel], metric: str) -> pd.DataFrame:
@@ -185,7 +192,7 @@ def _long_periods(records: Records) -> Drawn:
     eamsgd = {"τ = 10": "eamsgd-tau10", "τ = 100": "eamsgd-tau100",
               "τ = 100, decaying η": "eamsgd-tau100-decay"}  # fmt: skip
     return drawn(
-        "The paper's Figure 9 in kind: EASGD to τ = 1000; EAMSGD trapped, and freed by decay.",
+        "The paper's Figure 9 in kind: EASGD to τ = 1000; EAMSGD at τ = 10, 100, and with decay.",
         [
             (title, {label: records(LONG_PERIODS, name) for label, name in names.items()})
             for title, names in (("EASGD", easgd), ("EAMSGD, δ = .99", eamsgd))

@@ -6,7 +6,9 @@ from statistics import mean, stdev
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import t
 
+from easgd_lib.evaluate import TRAIN_SUBSET
 from easgd_lib.records import CENTER, Run
 
 TEST_IMAGES = {"sample": 1_000, "mnist": 10_000, "fashion-mnist": 10_000, "cifar10": 10_000}
@@ -19,7 +21,12 @@ def test_error(run: Run) -> float:
 
 def train_error(run: Run, rank: int = CENTER) -> float:
     """Final training error, on the fixed subset."""
-    return 1 - run.final("train_accuracy", rank)
+    return 0.9 if run.diverged else 1 - run.final("train_accuracy", rank)
+
+
+def least_error(run: Run) -> float:
+    """The lowest test error that any photograph shows."""
+    return 0.9 if run.diverged else 1 - float(curve(run)[:, 1].max())
 
 
 def curve(run: Run, metric: str = "test_accuracy", rank: int = CENTER) -> np.ndarray:
@@ -31,22 +38,23 @@ def curve(run: Run, metric: str = "test_accuracy", rank: int = CENTER) -> np.nda
 def seconds_to(run: Run, accuracy: float, metric: str = "test_accuracy") -> float:
     """When the center's curve first reaches a level, between two photographs in a straight line.
 
-    Never: infinity.
+    The first photograph is of the start, and from there no line is straight: a level that the
+    second one has reached counts from then. Never: infinity.
     """
     seconds, values = curve(run, metric).T if not run.diverged else np.empty((2, 0))
     above = np.flatnonzero(values >= accuracy)
     if not len(above):
         return float("inf")
     k = above[0]
-    if k == 0:
-        return float(seconds[0])
+    if k <= 1:
+        return float(seconds[k])
     part = (accuracy - values[k - 1]) / (values[k] - values[k - 1])
     return float(seconds[k - 1] + part * (seconds[k] - seconds[k - 1]))
 
 
 def error_at(run: Run, seconds: float) -> float:
     """The center's test error at a moment of its run."""
-    return 1 - float(np.interp(seconds, *curve(run).T))
+    return 0.9 if run.diverged else 1 - float(np.interp(seconds, *curve(run).T))
 
 
 def roughness(run: Run) -> float:
@@ -74,8 +82,8 @@ def images_per_second(run: Run) -> float:
 class Sample(NamedTuple):
     """One number of several runs, seed by seed.
 
-    `resolution` is what cannot be told apart even without any spread: of an error on n test
-    images, its binomial standard deviation.
+    `resolution` is what cannot be told apart even without any spread: of an error on n images,
+    its binomial standard deviation √(e(1 − e)/n).
     """
 
     values: tuple[float, ...]
@@ -93,25 +101,44 @@ class Sample(NamedTuple):
 
 
 def sample(runs: Iterable[Run], measure: Callable[[Run], float] = test_error) -> Sample:
-    """Measure each run. Errors know how finely a test set can resolve them."""
+    """Measure each run."""
+    return Sample(tuple(measure(run) for run in runs))
+
+
+def errors(
+    runs: Iterable[Run], measure: Callable[[Run], float] = test_error, images: int | None = None
+) -> Sample:
+    """Measure errors, which so many images (all test images) can resolve so finely."""
     runs = list(runs)
     values = tuple(measure(run) for run in runs)
-    if measure is not test_error:
-        return Sample(values)
-    error, n = mean(values), TEST_IMAGES[runs[0].settings.data]
-    return Sample(values, float(np.sqrt(error * (1 - error) / n)))
+    n = images or TEST_IMAGES[runs[0].settings.data]
+    return Sample(values, float(np.sqrt(mean(values) * (1 - mean(values)) / n)))
+
+
+def train_errors(runs: Iterable[Run], rank: int = CENTER) -> Sample:
+    """Final training errors, on the fixed subset."""
+    return errors(runs, lambda run: train_error(run, rank), TRAIN_SUBSET)
 
 
 def below(one: Sample, other: Sample) -> int:
-    """1: the first is smaller. −1: it is larger. 0: a tie, a gap no wider than the spread.
+    """1: the first is smaller. −1: it is larger. 0: a tie, a gap that chance explains.
 
-    The spread is the larger of both samples' own, and of what a test set resolves.
+    That is a gap inside the 95 % interval of a difference of two means (Student's t, the
+    seeds' own spread), or no wider than what the images resolve.
     """
     if one.mean == other.mean:  # both infinite, too
         return 0
     gap = other.mean - one.mean
-    noise = max(one.spread, other.spread, one.resolution, other.resolution)
+    noise = max(_interval(one, other), one.resolution, other.resolution)
     return 0 if abs(gap) <= noise else int(np.sign(gap))
+
+
+def _interval(one: Sample, other: Sample) -> float:
+    n, m = len(one.values), len(other.values)
+    if n + m < 3:
+        return 0.0
+    error = np.sqrt(one.spread**2 / n + other.spread**2 / m)
+    return float(t.ppf(0.975, n + m - 2) * error)
 
 
 def each_below(ordered: Sequence[Sample]) -> list[int]:

@@ -60,7 +60,7 @@ TUNED: Differences = (
 )
 
 
-def _family(method: str) -> str:
+def family(method: str) -> str:
     return FAMILY.get(method, method)
 
 
@@ -137,7 +137,7 @@ SEQUENTIAL = Experiment(
     "virtual",
     lambda size: _base(size) | {"steps": 4 * size.steps},
     lambda size: {
-        method: _alone(method) | {"eta": best_rate(_family(method), size)}
+        method: _alone(method) | {"eta": best_rate(family(method), size)}
         for method in ("sgd", "asgd", "mvasgd", "msgd")
     },
 )
