@@ -225,7 +225,7 @@ def _suspects(records: Records) -> Drawn:
     where = runs["ours"][0]
     title = (
         f"{where.environment['data']}, p = 2 (four: 4), τ = 4, η = .01, batch 100, "
-        f"{where.seconds:.0f} s on {where.environment['cores']} cores; each suspect alone, then all\n"
+        f"{where.seconds:.0f} s on {where.environment['cores']} cores; each alone, then all\n"
         f"mean of {len(runs['ours'])} seeds, whiskers: standard deviation"
     )
     rows = pd.DataFrame(
