@@ -154,8 +154,10 @@ def _agreement(world: mpi.World, worker: Worker) -> Callable[[bool], bool]:
         if worker.method.t % settings.tau:
             return False
         votes = np.array([over], np.int32)
+        worker.watch.switch("communication")  # who waits for others to vote is not free to work
         request = voters.comm.Iallreduce(MPI.IN_PLACE, votes, MPI.MAX)
         world.complete(request, "the other workers to vote")
+        worker.watch.switch(None)
         return bool(votes[0])
 
     return vote

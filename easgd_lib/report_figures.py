@@ -259,18 +259,27 @@ def suspects(speeds: dict[str, Sample], found: dict[str, Sample], title: str) ->
     faces = [_face(name) for name in names]
     slower = [ours / speeds[name].mean for name in names]
     worse = [100 * found[name].mean for name in names]
-    for axis, widths, form in ((left, slower, "{:.2f} ×"), (right, worse, "{:.1f} %")):
-        bars = axis.barh(range(len(names)), widths, color=faces, edgecolor="black", linewidth=0.6)
-        axis.bar_label(bars, [form.format(w) for w in widths], padding=3, fontsize="small")
-        axis.set_xscale("log")
-        axis.grid(axis="y", visible=False)
-        axis.margins(x=0.18)
     spreads = [100 * found[name].spread for name in names]
-    right.errorbar(worse, range(len(names)), xerr=spreads, fmt="none", color="0.3", capsize=2)
+    places = range(len(names))
+    for axis, widths, reach, form, ticks in (
+        (left, slower, slower, "{:.2f} ×", [1, 2, 5, 10, 20]),
+        (right, worse, [w + s for w, s in zip(worse, spreads, strict=True)], "{:.1f} %",
+         [1, 2, 5, 10, 20, 50, 100]),
+    ):  # fmt: skip
+        axis.barh(places, widths, color=faces, edgecolor="black", linewidth=0.6)
+        for place, width, end in zip(places, widths, reach, strict=True):
+            text = form.format(width)
+            axis.text(1.05 * max(end, 1), place, text, va="center", fontsize="small")
+        axis.set_xscale("log")
+        axis.set_xticks(ticks, labels=map(str, ticks))
+        axis.minorticks_off()
+        axis.grid(axis="y", visible=False)
+        axis.margins(x=0.2)
+    right.errorbar(worse, places, xerr=spreads, fmt="none", color="0.3", capsize=2)
     left.axvline(1, color="black", linewidth=0.8)
     left.set(
         xlabel="times slower than ours (images per second, log)",
-        yticks=range(len(names)),
+        yticks=places,
         yticklabels=[SUSPECT_LABELS[name] for name in names],
     )
     right.set(xlabel="test error of the center when time is up (%, log)")
