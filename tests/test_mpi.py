@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from easgd_lib import Run, mpi
+from easgd_lib.settings import SERVED
 from helpers import assert_one_line, run_ranks
 
 PROGRAMS = str(Path(__file__).with_name("mpi_programs.py"))
 
 
 def run_program(workers: int, center: str, name: str, *arguments: str):
-    ran = run_ranks(workers + (center == "server"), PROGRAMS, name, center, *arguments)
+    ran = run_ranks(workers + (center in SERVED), PROGRAMS, name, center, *arguments)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout.split()
 
@@ -30,6 +31,20 @@ def test_pushes_from_four_ranks_lose_nothing(center):
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
 def test_mpi_is_the_simulator_on_a_quadratic(center, workers):
     run_program(workers, center, "quadratics")
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_report_s_center_is_the_simulator_layer_by_layer(workers):
+    run_program(workers, "report", "layers")
+
+
+def test_layers_and_copied_floats_carry_the_same_bytes():
+    assert run_program(2, "window", "couriers").count("fine") == 2
+
+
+def test_a_worker_that_starts_elsewhere_or_draws_the_same_is_refused():
+    """Unless everybody is told of it: see `test_the_report_s_program_runs_to_its_end`."""
+    assert run_program(2, "server", "misled").count("fine") == 3
 
 
 @pytest.mark.parametrize(
@@ -72,12 +87,43 @@ def test_training_under_plain_mpiexec(tmp_path):
     assert run.table["rank"].isin([-1, 0, 1]).all()
 
 
-def test_ordered_seconds_end_together(tmp_path):
+def test_a_root_that_computes_serves_as_many_exchanges(tmp_path):
+    """Asynchronous, so that some workers are done while the root is still computing."""
+    out = tmp_path / "run.json"
+    ran = run_ranks(
+        3, *TRAIN, "--method", "easgd", "--center", "server", "--tau", "4",
+        "--suspect", "root_computes", "--out", str(out),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    run = Run.load(out)
+    assert run.settings.suspects == ("root_computes",)
+    assert run.exchanges == 2 * 3
+
+
+def test_the_report_s_program_runs_to_its_end(tmp_path):
+    """All suspects at once."""
+    out = tmp_path / "run.json"
+    suspects = ("elements", "own_start", "root_computes", "same_digits")
+    ran = run_ranks(
+        3, *TRAIN[:-2], "--steps", "4", "--method", "easgd", "--center", "report", "--tau", "2",
+        *(word for name in suspects for word in ("--suspect", name)), "--out", str(out),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    run = Run.load(out)
+    assert run.settings.suspects == suspects
+    assert (run.settings.order, run.environment["ranks"]) == ("round_robin", 3)
+    assert run.exchanges == 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("ranks", "how"), [(2, ["--order", "synchronous"]), (3, ["--center", "report"])]
+)
+def test_ordered_seconds_end_together(tmp_path, ranks, how):
     """Where workers wait for one another, a clock must not leave one of them waiting."""
     out = tmp_path / "run.json"
     ran = run_ranks(
-        2, *TRAIN[:-2], "--seconds", "1", "--method", "easgd", "--order", "synchronous",
-        "--tau", "3", "--out", str(out),
+        ranks, *TRAIN[:-2], "--seconds", "1", "--method", "easgd", *how, "--tau", "3",
+        "--out", str(out),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert 0.9 < Run.load(out).seconds < 30
