@@ -190,6 +190,13 @@ def test_the_committed_ledger_shows_the_committed_verdicts():
         assert f"### {claim.id}\n" in page
 
 
+def test_the_readme_counts_the_committed_verdicts():
+    readme = " ".join((paths.ROOT / "README.md").read_text().split())
+    count = ledger.summary(committed())  # "N claims: so many reproduced, …"
+    assert count.split(":")[0] in readme
+    assert count.split(": ")[1] in readme
+
+
 def test_the_ledger_s_head_names_every_figure_and_none_that_is_not_there():
     """Those that are drawn, and those that lie in the folder."""
     rows = [line for line in ledger.HEAD.read_text().splitlines() if line.startswith("| `")]

@@ -23,12 +23,13 @@ from helpers import made_up
 
 SHORTEST = replace(FULL, seconds=FULL.seconds / 4, steps=FULL.steps // 4, seeds=(0,))
 SIZES = (QUICK, FULL, COMPLETE, SHORTEST)
+EVERY = (*conduct.ALL, *conduct.ON_REQUEST)
 SPEED = 1000.0  # images per second of a machine that nobody has
 
 
 @pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size.name}, {size.steps} steps")
-@pytest.mark.parametrize("experiment", conduct.ALL, ids=lambda experiment: experiment.name)
+@pytest.mark.parametrize("experiment", EVERY, ids=lambda experiment: experiment.name)
 def test_an_experiment_is_a_list_of_runs(experiment: Experiment, size: Size):
     """Making the settings checks them."""
     planned = experiment.planned(size)
@@ -40,17 +41,18 @@ def test_an_experiment_is_a_list_of_runs(experiment: Experiment, size: Size):
         settings = each.settings
         assert each.name.endswith(f"-seed{settings.seed}")
         if experiment.clock == "mpi":
-            assert 0 < settings.seconds <= size.seconds
+            assert settings.center != "local"
+            assert each.cores == 1
         else:
-            assert settings.steps >= 1
-            assert not [name for name in settings.suspects if SUSPECTS[name]]
+            assert settings.seconds is None, "virtual ones would be no fair budget"
             assert settings.center != "report", "the clock sends no messages"
+            assert not [name for name in settings.suspects if SUSPECTS[name]]
 
 
 def test_every_experiment_has_a_folder_of_its_own():
-    names = [experiment.name for experiment in conduct.ALL]
+    names = [experiment.name for experiment in EVERY]
     assert len(set(names)) == len(names)
-    assert {each.clock for each in conduct.ON_MPI} == {"mpi"}
+    assert {each.clock for each in (*conduct.ON_MPI, *conduct.ON_REQUEST)} == {"mpi"}
     assert {each.clock for each in (conduct.TUNING, *conduct.SIMULATED)} == {"virtual"}
 
 
