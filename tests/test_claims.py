@@ -31,10 +31,13 @@ TWO_SEEDS = replace(FULL, seeds=(0, 1))
         ([-1], REFUTED),
         ([-1, 0], REFUTED),
         ([-1, -1], REFUTED),
+        ([], UNTESTED),
     ],
 )
 def test_verdicts_follow_from_comparisons(comparisons, word):
+    """And a short run refutes nothing that was said of long ones."""
     assert verdict(comparisons) == verdict(comparisons[::-1]) == word
+    assert verdict(comparisons, long=True) == (NOT if word == REFUTED else word)
 
 
 def test_every_claim_is_whole_and_has_a_name_of_its_own():
@@ -44,7 +47,7 @@ def test_every_claim_is_whole_and_has_a_name_of_its_own():
     for claim in every:
         for text in (claim.id, claim.source, claim.claim, claim.expected, claim.command):
             assert text.strip()
-        assert claim.source.startswith(("report", "paper"))
+        assert claim.source.startswith(("report", "paper", "ours"))
         assert claim.command.startswith("easgd ")
 
 
@@ -68,15 +71,21 @@ def told(runs) -> Callable[[str, Experiment, dict], dict]:
         ("report-elements", "elements"),
         ("report-layers", "layers"),
         ("report-lockstep", "lockstep"),
-        ("report-root-computes", "root-computes"),
     ],
 )
-def test_a_suspect_is_at_fault_if_it_makes_the_run_slower(told, claim, name):
-    assert told(claim, SUSPECTS, {name: {"speed": 500.0}})["verdict"] == REPRODUCED
-    found = told(claim, SUSPECTS, {name: {"speed": 999.0}})
+def test_a_suspect_is_at_fault_if_its_exchanges_take_a_tenth_of_the_time(told, claim, name):
+    """Elsewhere they take a tenth: of what is left, .9, a tenth more or less is lost by it."""
+    assert told(claim, SUSPECTS, {name: {"exchanging": 0.19}})["verdict"] == REPRODUCED
+    found = told(claim, SUSPECTS, {name: {"exchanging": 0.17}})
     assert found["verdict"] == REFUTED
-    assert found["measured"]["value"][f"images/s, {name}"] == 999
+    assert found["measured"]["value"][f"with {name}"] == 0.17
     assert (found["measured"]["seeds"], found["measured"]["n"]) == (2, 4)
+
+
+@pytest.mark.parametrize(("speed", "word"), [(500, REPRODUCED), (999, NOT), (1500, REFUTED)])
+def test_a_root_that_computes_is_at_fault_if_the_others_are_slower(told, speed, word):
+    found = told("report-root-computes", SUSPECTS, {"root-computes": {"speed": speed}})
+    assert found["verdict"] == word
 
 
 def test_an_own_start_is_at_fault_if_the_center_is_worse(told):
@@ -100,7 +109,9 @@ def test_sgd_is_ahead_if_it_is_ahead_of_all(told):
 def test_99_percent_in_a_few_minutes_or_never(told):
     there = {name: {"accuracies": (0.1, 0.98, 0.995)} for name in ("sgd", "msgd")}
     assert told("report-99-percent", NINETY_NINE, there)["verdict"] == REPRODUCED
-    found = told("report-99-percent", NINETY_NINE, {})
+    assert told("report-99-percent", NINETY_NINE, {})["verdict"] == NOT, "in two seconds"
+    long = {name: {"accuracies": (0.1, *[0.9] * 301)} for name in ("sgd", "msgd")}
+    found = told("report-99-percent", NINETY_NINE, long)
     assert found["verdict"] == REFUTED
     assert found["measured"]["value"]["seconds to 99 %, sgd"] == "never"
 
@@ -127,7 +138,7 @@ def carried_out(lost: Callable[[Planned], bool]):
             (Run.lost(settings, "nan") if lost(planned) else made_up(settings)).brief().save(path)
 
 
-UNSTABLE = ("downpour-tau64", "eamsgd-tau16", "eamsgd-tau100", "downpour-tau1-p16", "msgd-batch4x")
+UNSTABLE = ("downpour-tau64", "eamsgd-tau4", "eamsgd-tau100", "downpour-tau1-p16", "msgd-batch4x")
 
 
 @pytest.mark.usefixtures("runs")
@@ -149,15 +160,15 @@ def test_runs_that_diverged_are_judged_and_drawn_and_no_number_is_infinite():
         assert set(claim["measured"]["value"]) == set(claim["measured"]["spread"])
     records = Records(TWO_SEEDS)
     words = {name: draw(records).words for name, draw in redraw.ALL.items()}
-    assert "diverged" in words["paper-figure2"]
-    assert "diverged" in words["paper-figure3"]
+    for name in ("paper-figure2", "paper-figure3", "paper-figure9"):
+        assert "diverged" in words[name]
 
 
 def test_a_curve_keeps_its_look_where_a_run_of_it_diverged():
     one, many = [0, 1], [f"method {i}" for i in range(len(figures.LOOKS))]
     drawn = {
         "calm": [figures.Curve(name, one, one) for name in many],
-        "wild": [figures.Curve(name + figures.DIVERGED, one, one) for name in many],
+        "wild": [figures.Curve(f"{name} (1 of 3 diverged)", one, one) for name in many],
     }
     calm, wild = figures.panels(drawn, "x", "y").axes[:2]
     looks = [
@@ -206,11 +217,11 @@ def test_the_ledger_s_head_names_every_figure_and_none_that_is_not_there():
 
 
 def test_the_ledger_counts_and_tells(told):
-    judged = [told("report-layers", SUSPECTS, {"layers": {"speed": 500.0}})]
+    judged = [told("report-layers", SUSPECTS, {"layers": {"exchanging": 0.5}})]
     judged.append(CLAIMS["paper-imagenet-4"].judged(Records(TWO_SEEDS)))
     page = ledger.page(judged)
     assert ledger.summary(judged) == f"2 claims: 1 {REPRODUCED}, 1 {UNTESTED}"
     assert ledger.summary(judged) in page
-    assert "images/s, layers: 500.0" in page
+    assert "with layers: 0.5" in page
     assert ledger.told(judged).count("\n    ") >= 2
     assert f"{REPRODUCED.upper()}: {CLAIMS['report-layers'].claim}" in ledger.told(judged)
