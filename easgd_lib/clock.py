@@ -23,7 +23,9 @@ from easgd_lib.errors import DataError, SettingsError
 from easgd_lib.methods import Gradient, Pull, Push, Terms
 
 CALIBRATED = paths.DATA / "time-model.json"
-LINK_OF = {"window": "window", "local": "window", "server": "server", "allreduce": "server"}
+LINK_OF = dict.fromkeys(("window", "local"), "window") | dict.fromkeys(
+    ("server", "report", "allreduce"), "server"
+)
 
 
 @dataclass(frozen=True)

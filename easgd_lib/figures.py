@@ -1,6 +1,7 @@
 """Draw figures from records. Computes nothing: what is not in a record is not in a figure."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,6 +85,9 @@ LOOKS = [
 ]
 
 
+DIVERGED = re.compile(r" \([^()]*diverged\)$")  # ends a label: some run was lost, the look stays
+
+
 def panels(
     drawn: dict[str, list[Curve]], xlabel: str, ylabel: str, *, columns: int = 4,
     size: tuple[float, float] = (2.7, 2.3), **axes: Any,
@@ -97,12 +101,13 @@ def panels(
     rows = -(-len(drawn) // columns)
     figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.4), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    labels = list(dict.fromkeys(curve.label for curves in drawn.values() for curve in curves))
-    looks = dict(zip(labels, LOOKS, strict=False))
+    labels = [curve.label for curves in drawn.values() for curve in curves]
+    names = dict.fromkeys(DIVERGED.sub("", label) for label in labels)
+    looks = dict(zip(names, LOOKS, strict=False))
     handles: dict[str, Any] = {}
     for axis, (title, curves) in zip(grid.flat, drawn.items(), strict=False):
         for curve in curves:
-            look = dict(looks[curve.label])
+            look = dict(looks[DIVERGED.sub("", curve.label)])
             look |= {"ls": "none", "ms": 5} if curve.points else {"marker": ""}
             (handles[curve.label],) = axis.plot(curve.x, curve.y, **look)
             if curve.low is not None:

@@ -11,22 +11,23 @@ from scipy.stats import t
 from easgd_lib.evaluate import TRAIN_SUBSET
 from easgd_lib.records import CENTER, Run
 
+KNOWS_NOTHING = 0.9  # test error of a guess at one of ten: what a run that diverged ends with
 TEST_IMAGES = {"sample": 1_000, "mnist": 10_000, "fashion-mnist": 10_000, "cifar10": 10_000}
 
 
 def test_error(run: Run) -> float:
-    """Final test error of what is evaluated; one that diverged knows nothing: 9 of 10 wrong."""
-    return 0.9 if run.diverged else 1 - run.final_test_accuracy
+    """Final test error of what is evaluated."""
+    return KNOWS_NOTHING if run.diverged else 1 - run.final_test_accuracy
 
 
 def train_error(run: Run, rank: int = CENTER) -> float:
     """Final training error, on the fixed subset."""
-    return 0.9 if run.diverged else 1 - run.final("train_accuracy", rank)
+    return KNOWS_NOTHING if run.diverged else 1 - run.final("train_accuracy", rank)
 
 
 def least_error(run: Run) -> float:
     """The lowest test error that any photograph shows."""
-    return 0.9 if run.diverged else 1 - float(curve(run)[:, 1].max())
+    return KNOWS_NOTHING if run.diverged else 1 - float(curve(run)[:, 1].max())
 
 
 def curve(run: Run, metric: str = "test_accuracy", rank: int = CENTER) -> np.ndarray:
@@ -54,24 +55,25 @@ def seconds_to(run: Run, accuracy: float, metric: str = "test_accuracy") -> floa
 
 def error_at(run: Run, seconds: float) -> float:
     """The center's test error at a moment of its run."""
-    return 0.9 if run.diverged else 1 - float(np.interp(seconds, *curve(run).T))
+    return KNOWS_NOTHING if run.diverged else 1 - float(np.interp(seconds, *curve(run).T))
 
 
 def roughness(run: Run) -> float:
     """How far the center's test accuracy ever fell from one photograph to the next."""
     if run.diverged:
-        return 0.9
+        return KNOWS_NOTHING
     return float(max(0.0, -np.diff(curve(run)[:, 1]).min()))
 
 
 def exchanging(run: Run) -> float:
-    """The share of the workers' time that exchanging took, waiting included."""
-    return run.time_split["communication"] / sum(run.time_split.values())
+    """The share of the workers' time that exchanging took, waiting included; diverged: unknown."""
+    spent = run.time_split
+    return float("nan") if run.diverged else spent["communication"] / sum(spent.values())
 
 
 def exchange_seconds(run: Run) -> float:
-    """Seconds that one exchange took a worker, waiting included."""
-    return run.time_split["communication"] / run.exchanges
+    """Seconds that one exchange took a worker, waiting included; diverged: unknown."""
+    return float("nan") if run.diverged else run.time_split["communication"] / run.exchanges
 
 
 def images_per_second(run: Run) -> float:
@@ -124,11 +126,11 @@ def below(one: Sample, other: Sample) -> int:
     """1: the first is smaller. −1: it is larger. 0: a tie, a gap that chance explains.
 
     That is a gap inside the 95 % interval of a difference of two means (Student's t, the
-    seeds' own spread), or no wider than what the images resolve.
+    seeds' own spread), or no wider than what the images resolve. What is unknown is a tie.
     """
-    if one.mean == other.mean:  # both infinite, too
-        return 0
     gap = other.mean - one.mean
+    if np.isnan(gap):  # both infinite, or one unknown
+        return 0
     noise = max(_interval(one, other), one.resolution, other.resolution)
     return 0 if abs(gap) <= noise else int(np.sign(gap))
 

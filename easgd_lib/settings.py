@@ -170,7 +170,7 @@ class Settings:
             )
 
     def _check_suspects(self):
-        self._set("suspects", tuple(sorted(self.suspects)))
+        self._set("suspects", tuple(sorted(set(self.suspects))))
         if unknown := set(self.suspects) - set(SUSPECTS):
             names = ", ".join(SUSPECTS)
             raise SettingsError(f"unknown suspect {unknown.pop()!r}; choose from {names}")

@@ -12,6 +12,15 @@ def nothing_left():
 
 
 @pytest.fixture
+def runs(monkeypatch, tmp_path):
+    """An empty folder for records, in place of the one with the committed ones."""
+    from easgd_lib import paths
+
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
 def no_data(monkeypatch, tmp_path):
     """No MNIST anywhere, whatever this machine has."""
     from easgd_lib import paths

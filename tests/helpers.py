@@ -1,4 +1,4 @@
-"""What the tests share: starting ranks and commands as a user would, and looking for leftovers."""
+"""What the tests share: ranks and commands as a user starts them, leftovers, made-up records."""
 
 import os
 import subprocess
@@ -6,10 +6,12 @@ import sys
 import time
 from contextlib import contextmanager
 
+import pandas as pd
 import psutil
 import pytest
 
-from easgd_lib import mpi, reaper
+from easgd_lib import Run, Settings, mpi, reaper
+from easgd_lib.records import CENTER, COLUMNS
 
 CLUSTER_WORDS = ("ipyparallel.controller", "ipyparallel.engine", "ipcluster", "mpiexec", "prterun")
 
@@ -73,3 +75,23 @@ def assert_one_line(ran, *words: str):
     for word in words:
         assert word in lines[0], lines[0]
     assert "Traceback" not in ran.stderr
+
+
+PANELS = ("train_accuracy", "test_accuracy", "train_loss")
+
+
+def made_up(
+    settings: Settings, accuracies=(0.1, 0.6, 0.9), speed: float = 1000.0, exchanging: float = 0.1
+) -> Run:
+    """A run that never was, a photograph a second: who reads records must not care."""
+    rows = [
+        (float(t), t, 200 * t, rank, metric, 1 - value if metric == "train_loss" else value)
+        for rank in (CENTER, 0)
+        for metric in PANELS
+        for t, value in enumerate(accuracies)
+    ]
+    seconds = len(accuracies) - 1.0
+    split = {"compute": 0.9 - exchanging, "data": 0.1, "communication": exchanging}
+    where = {"data": f"{settings.data}, made up", "threads_per_worker": 1, "cores": 2}
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return Run(settings, accuracies[-1], speed, seconds, split, 10, table, where)

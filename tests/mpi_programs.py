@@ -9,8 +9,9 @@ import time
 import numpy as np
 import torch
 
-from easgd_lib import Settings, datasets, simulate
+from easgd_lib import Settings, datasets, rank, simulate
 from easgd_lib.centers.allreduce import AllreduceCenter
+from easgd_lib.centers.courier import Courier, LayerCourier
 from easgd_lib.centers.server import ServerCenter, serve
 from easgd_lib.centers.window import WindowCenter
 from easgd_lib.clock import TimeModel
@@ -18,6 +19,7 @@ from easgd_lib.errors import MPIError
 from easgd_lib.methods import METHODS, VARIANTS, Terms, method_of, terms_of
 from easgd_lib.mpi import PeerFailed, World
 from easgd_lib.objectives import Digits, Quadratic
+from easgd_lib.settings import SERVED
 from easgd_lib.worker import answering, carry_out
 
 
@@ -29,13 +31,15 @@ def everybody(world: World, mine, like) -> np.ndarray:
     return rows
 
 
-def with_center(kind: str, world: World, start, terms: Terms, work):
+def with_center(kind: str, world: World, start, terms: Terms, work, courier=None):
     """Run `work(worker, center)` on every worker; returns its result and what is evaluated."""
-    if kind == "server" and world.rank == 0:
-        return None, serve(world, start, terms)
-    worker = world.rank - (kind == "server")
+    served = kind in SERVED
+    if served and world.rank == 0:
+        return None, serve(world, start, terms, courier)
+    worker = world.rank - served
     center = {
-        "server": lambda: ServerCenter(world, start),
+        "server": lambda: ServerCenter(world, start, courier),
+        "report": lambda: ServerCenter(world, start, courier),
         "window": lambda: WindowCenter(world, start, terms),
         "allreduce": lambda: AllreduceCenter(world, start, terms),
     }[kind]()
@@ -105,7 +109,9 @@ OPTIONS: dict[str, dict] = {
 }
 
 
-def quadratic(world: World, kind: str, order: str, settings: Settings, d: int, steps: int):
+def quadratic(
+    world: World, kind: str, order: str, settings: Settings, d: int, steps: int, courier=None
+):
     p = settings.workers
     start = np.linspace(1, 2, p * d).reshape(p, d)
 
@@ -121,7 +127,7 @@ def quadratic(world: World, kind: str, order: str, settings: Settings, d: int, s
         return method.x
 
     center0 = torch.from_numpy(start.mean(0))
-    result, final = with_center(kind, world, center0, terms_of(settings), work)
+    result, final = with_center(kind, world, center0, terms_of(settings), work, courier)
     found = everybody(world, result, center0)[-p:]
     final = finally_everywhere(world, final)
     turns = steps * (p if order == "round_robin" else 1)
@@ -132,6 +138,60 @@ def quadratic(world: World, kind: str, order: str, settings: Settings, d: int, s
     assert np.allclose(found, path.workers[-1], rtol=0, atol=1e-12), settings
     assert np.allclose(final, evaluated[-1], rtol=0, atol=1e-12), settings
     assert abs(final - start.mean(0)).max() > 1e-2, "nothing moved"
+
+
+AWKWARD = ([1], [1, 1], [7, 1, 5], [400, 20, 30_000, 40, 1, 39], [1_000_001, 1])  # layers
+
+
+def layers(world: World, kind: str):
+    """The report's center, its vectors in pieces: every method is simulate.trajectory."""
+    p = world.size - 1
+    for sizes in AWKWARD:
+        few = sum(sizes) < 1_000  # copied one by one, a million floats take a second
+        for method in OPTIONS if few else ("eamsgd",):
+            settings = Settings(
+                method, workers=p, eta=0.1, gamma=0.01, seed=3, center=kind, **OPTIONS[method]
+            )
+            for elements in (False, True) if few else (False,):
+                courier = LayerCourier(world, sizes, elements)
+                quadratic(
+                    world, kind, settings.order, settings, sum(sizes), 20 if few else 4, courier
+                )
+
+
+def couriers(world: World, kind: str):
+    """What arrives in pieces is what arrives whole, bit for bit, in both precisions."""
+    random = torch.Generator().manual_seed(0)
+    for sizes in AWKWARD:
+        ways = [Courier(world), LayerCourier(world, sizes)]
+        ways += [LayerCourier(world, sizes, elements=True)] if sum(sizes) < 100_000 else []
+        for precision in (torch.float32, torch.float64):
+            sent = torch.randn(sum(sizes), dtype=precision, generator=random)
+            for courier in ways:
+                if world.rank == 0:
+                    courier.send(sent, 1, 5, "rank 1 to receive")
+                else:
+                    found = torch.full_like(sent, torch.nan)
+                    courier.receive(found, 0, 5, "rank 0 to send")
+                    assert torch.equal(found, sent), (sizes, precision, courier)
+
+
+def misled(world: World, kind: str):
+    """The last worker alone is told of a suspect: the others find out, and refuse to train."""
+    common = {"workers": world.size - 1, "center": kind, "data": "sample", "steps": 3}
+    for suspect, words in (("own_start", "same parameters"), ("same_digits", "same batches")):
+        told = world.rank == world.size - 1
+        try:
+            rank.run(Settings("easgd", suspects=[suspect] * told, **common))
+        except PeerFailed as failure:
+            assert told, failure
+            assert words in str(failure)
+        except MPIError as failure:
+            assert not told, failure
+            assert words in str(failure)
+        else:
+            raise AssertionError(f"{suspect} went unnoticed")
+        world.barrier("the next suspect")
 
 
 def networks(world: World, kind: str):
@@ -252,7 +312,12 @@ def replicas(world: World, kind: str):
     raise AssertionError("nobody noticed")
 
 
-PROGRAMS = {f.__name__: f for f in (hammers, quadratics, networks, failures, overlapping, replicas)}
+PROGRAMS = {
+    f.__name__: f
+    for f in (
+        hammers, quadratics, layers, couriers, misled, networks, failures, overlapping, replicas,
+    )
+}  # fmt: skip
 
 if __name__ == "__main__":
     from mpi4py import MPI

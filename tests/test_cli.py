@@ -5,6 +5,7 @@ import json
 import pytest
 
 from easgd_lib import datasets, doctor, mpi, paths
+from easgd_lib.settings import SUSPECTS
 from helpers import assert_one_line, cluster_processes, easgd
 
 
@@ -19,6 +20,12 @@ from helpers import assert_one_line, cluster_processes, easgd
         (["--method", "sgd", "--tau", "3"], ["does not use tau"]),
         (["--method", "easgd", "--elastic-lr", "3"], ["--elastic-lr"]),
         (["--method", "easgd", "--tau", "three"], ["three"]),
+        (["--method", "easgd", "--suspect", "speed"], ["speed", "own_start"]),
+        (
+            ["--method", "easgd", "--center", "server", "--suspect", "layers", "--simulate"],
+            ["sends no messages", "MPI"],
+        ),
+        (["--method", "easgd", "--center", "report", "--simulate"], ["sends no messages", "MPI"]),
         ([], ["--method"]),
     ],
 )
@@ -26,6 +33,10 @@ def test_bad_input_is_one_line_and_status_two(arguments, words):
     before = set(cluster_processes())
     assert_one_line(easgd("train", *arguments), *words)
     assert set(cluster_processes()) <= before
+
+
+def test_an_experiment_that_does_not_exist_is_one_line_with_those_that_do():
+    assert_one_line(easgd("reproduce", "--only", "nonsense"), "nonsense", "figure3", "periods")
 
 
 def test_data_named_and_not_there(tmp_path):
@@ -97,5 +108,11 @@ def test_doctor_says_what_to_mend(tmp_path, monkeypatch):
 
 
 def test_help_teaches():
-    assert "mpiexec -n 3" in easgd("train", "--help").stdout
-    assert "figures/quick/" in easgd("reproduce", "--help").stdout
+    train, reproduce = (easgd(name, "--help").stdout for name in ("train", "reproduce"))
+    assert "mpiexec -n 3" in train
+    assert "--suspect" in train
+    for name in SUSPECTS:
+        assert name in train
+    assert "figures/quick/" in reproduce
+    for option in ("--full", "--complete", "--minutes", "--only"):
+        assert option in reproduce

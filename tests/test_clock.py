@@ -122,6 +122,22 @@ def test_compute_times_keep_their_mean():
     assert stdev(np.log(drawn)) == pytest.approx(0.4, rel=0.03)
 
 
+def test_p_cores_take_as_long_for_p_times_the_batch_as_one_core_for_the_batch():
+    """On the clock: a step of 1 + 32 · 0.1 s, and 32 · 0.05 s of data before it."""
+    times = TimeModel(step=1.0, per_image=0.1, data_per_image=0.05, spread=0.2)
+    common = {"data": "sample", "steps": 3, "snapshots": 1, "center": "local", "threads": 1}
+    one, four = (
+        Run.from_dict(
+            simulate.train(Settings("sgd", batch_size=32 * p, **common), times=times.shared_by(p))
+        )
+        for p in (1, 4)
+    )
+    assert four.seconds == pytest.approx(one.seconds)
+    assert four.time_split == pytest.approx(one.time_split)
+    assert one.time_split["data"] == pytest.approx(3 * 1.6)
+    assert times.shared_by(1) == times
+
+
 @pytest.mark.parametrize("order", ["synchronous", "round_robin"])
 def test_seconds_end_all_workers_after_the_same_exchange(order):
     settings = Settings(

@@ -7,43 +7,37 @@ import torch
 
 from easgd_lib import (
     Run,
-    Settings,
-    experiments,
     figures,
     models,
     network_figure,
     paper_figures,
     paths,
+    redraw,
+    report_figures,
     theory_figures,
 )
-from easgd_lib.records import CENTER, COLUMNS
-
-SPLIT = {"compute": 4.0, "data": 0.5, "communication": 0.5}
+from easgd_lib.experiments import COMPLETE, QUICK, Records, conduct
+from easgd_lib.experiments.report import FIGURE_3
+from easgd_lib.records import CENTER
+from helpers import made_up
 
 
 @pytest.fixture
-def runs() -> dict[str, list[Run]]:
-    """Made-up records with the shape of real ones: figures must not care where they are from."""
-    found: dict[str, list[Run]] = {}
-    for name, settings in experiments.figure_3(quick=True, data="sample").items():
-        slow = 0.5 if name.startswith("easgd-tau64") else 0.05
-        rows = [
-            (float(t), t, 200 * t, rank, metric, 1 - slow / (1 + t))
-            for rank in (-1, 0)
-            for metric in figures.PANELS
-            for t in range(6)
-        ]
-        where = {"data": "sample, 4,000", "threads_per_worker": 1, "cores": 2}
-        table = pd.DataFrame(rows, columns=COLUMNS)
-        found[name.split("-seed")[0]] = [Run(settings, 0.9, 1.0, 5.0, SPLIT, 0, table, where)]
-    return found
+def records(runs) -> Records:
+    """Made-up records of Figure 3: every curve ends elsewhere, one below the axis."""
+    for k, planned in enumerate(FIGURE_3.planned(QUICK)):
+        end = 0.5 if planned.name.startswith("easgd-tau64") else 0.9 + 0.01 * k
+        run = made_up(planned.settings, (0.1, 0.3, 0.8 * end, 0.9 * end, end), exchanging=0.05)
+        run.save(planned.path(QUICK))
+    return Records(QUICK)
 
 
-def test_the_same_records_give_the_same_bytes(runs, tmp_path):
+def test_the_same_records_give_the_same_bytes(records, tmp_path):
     contents = []
     for folder in ("one", "two"):
+        drawn = report_figures.ALL["figure3"](records)
         stem = tmp_path / folder / "figure3"
-        figures.save(figures.figure_3(runs), stem, figures.describe(runs), figures.points(runs))
+        figures.save(drawn.figure, stem, drawn.words, drawn.points)
         contents.append(
             [stem.with_suffix(s).read_bytes() for s in (".png", ".pdf", ".txt", ".csv")]
         )
@@ -51,56 +45,75 @@ def test_the_same_records_give_the_same_bytes(runs, tmp_path):
     assert all(contents[0])
 
 
-def test_all_points_and_all_settings_are_there(runs):
-    figure = figures.figure_3(runs)
-    assert len(figure.axes) == 3
-    statement = figure.get_suptitle()
+@pytest.mark.parametrize(
+    ("name", "against"), [("figure3", "seconds"), ("figure3-samples", "samples")]
+)
+def test_figure_3_has_both_exchanges_all_curves_and_all_settings(records, name, against):
+    drawn = report_figures.ALL[name](records)
+    panels = drawn.figure.axes
+    assert len(panels) == 2 * len(report_figures.PANELS)
+    titles = [panels[0].get_title(loc="left"), panels[3].get_title(loc="left")]
+    assert titles == [report_figures.OURS, report_figures.REPORTS]
+    statement = drawn.figure.get_suptitle()
     for word in ("p = 2", "η = 0.01", "β = 0.9", "batch 100", "1 thread", "5,000 real digits"):
         assert word in statement
-    lines = [line for line in figure.axes[0].lines if line.get_marker() not in ("None", None)]
-    assert len(lines) == len(experiments.FIGURE_3)
-    assert {label.get_text() for label in figure.legends[0].get_texts()} == {
-        label for label, _, _ in figures.CURVES.values()
+        assert word in drawn.words
+    for panel in panels:
+        centers = [line for line in panel.lines if line.get_marker() != "None"]
+        workers = [line for line in panel.lines if line.get_marker() == "None"]
+        assert len(centers) == len(report_figures.CURVES)
+        assert len(workers) == 4, "SGD's x is its center"
+    assert {label.get_text() for label in drawn.figure.legends[0].get_texts()} == {
+        label for label, _, _ in report_figures.CURVES.values()
     }
+    assert panels[3].get_xlabel() == report_figures.AXES[against]
 
 
-def test_curves_differ_without_colour():
-    dashes = [dashes for _, _, dashes in figures.CURVES.values()]
+def test_figure_3_shows_what_the_records_say(records):
+    """Ends of the centers' lines; and a curve below the axis is mentioned, not lost."""
+    panels = report_figures.ALL["figure3"](records).figure.axes
+    ends = {name: runs[0].final_test_accuracy for name, runs in FIGURE_3.stored(QUICK).items()}
+    for panel, scheme in ((panels[2], "easgd"), (panels[5], "report")):
+        drawn = [line.get_ydata()[-1] for line in panel.lines if line.get_marker() != "None"]
+        names = [name for name in ends if name.startswith(("sgd", scheme))]
+        assert drawn == pytest.approx([ends[name] for name in names])
+    assert "EASGD, τ = 64: center below, at 0.50" in panels[2].texts[0].get_text()
+    assert "below" not in panels[5].texts[0].get_text()
+
+
+def test_curves_of_figure_3_differ_without_colour(records):
+    dashes = [dashes for _, _, dashes in report_figures.CURVES.values()]
     assert len(set(dashes)) == len(dashes)
-    assert len(set(figures.MARKERS.values())) == len(dashes)
+    for panel in report_figures.ALL["figure3"](records).figure.axes:
+        markers = [line.get_marker() for line in panel.lines if line.get_marker() != "None"]
+        assert len(set(markers)) == len(markers) == len(dashes)
 
 
-def test_experiments_run_store_and_resume(tmp_path):
-    trained = []
-
-    def train(settings: Settings) -> Run:
-        trained.append(settings)
-        table = pd.DataFrame([(0.0, 0, 0, -1, "test_accuracy", 0.5)], columns=COLUMNS)
-        return Run(settings, 0.5, 1.0, 1.0, {"compute": 1.0}, 0, table, {})
-
-    runs = experiments.figure_3(quick=False)
-    assert len(runs) == 18
-    first = list(experiments.carry_out(runs, tmp_path, train, resume=True))
-    again = list(experiments.carry_out(runs, tmp_path, train, resume=True))
-    assert len(trained) == 18, "finished runs are not repeated"
-    assert [name for name, _ in first] == [name for name, _ in again] == list(runs)
-    changed = {name: settings.replace(eta=0.5) for name, settings in runs.items()}
-    list(experiments.carry_out(changed, tmp_path, train, resume=True))
-    assert len(trained) == 36, "but changed ones are"
+@pytest.fixture(scope="module")
+def committed() -> Records:
+    return Records(COMPLETE)
 
 
-def test_the_committed_figure_is_drawn_from_the_committed_records():
-    """By its points: pixels depend on the fonts of a matplotlib, points do not."""
-    from easgd_lib import paths
+@pytest.mark.parametrize("experiment", conduct.ALL, ids=lambda experiment: experiment.name)
+def test_every_run_has_a_committed_record(experiment):
+    """Of these very settings: `easgd reproduce --complete` finds nothing to do on a fresh clone."""
+    for planned in experiment.planned(COMPLETE):
+        assert Run.load(planned.path(COMPLETE)).settings == planned.settings
 
-    stored = experiments.stored(quick=False)
-    assert list(stored) == list(experiments.FIGURE_3)
-    committed = (paths.figures(quick=False) / "figure3.csv").read_text()
-    assert figures.points(stored).to_csv(index=False) == committed
-    text = (paths.figures(quick=False) / "figure3.txt").read_text()
-    assert figures.describe(stored) == text
+
+@pytest.mark.parametrize("name", redraw.ALL)
+def test_the_committed_figures_are_drawn_from_the_committed_records(committed, name):
+    """By their points and words: pixels depend on the fonts of a matplotlib, these do not."""
+    drawn, stem = redraw.ALL[name](committed), paths.figures(quick=False) / name
+    assert drawn.points.to_csv(index=False) == stem.with_suffix(".csv").read_text()
+    assert drawn.words == stem.with_suffix(".txt").read_text()
+    assert stem.with_suffix(".png").stat().st_size > 20_000
+    assert stem.with_suffix(".pdf").exists()
+
+
+def test_the_readme_quotes_figure_3():
     readme = (paths.ROOT / "README.md").read_text()
-    assert figures.summary(stored) in readme, "the README quotes the records"
+    assert report_figures.summary(FIGURE_3.stored(COMPLETE)) in readme
 
 
 def test_the_papers_figures_are_those_of_the_theory(tmp_path):

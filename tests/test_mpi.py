@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from easgd_lib import Run, mpi
+from easgd_lib.settings import SERVED
 from helpers import assert_one_line, run_ranks
 
 PROGRAMS = str(Path(__file__).with_name("mpi_programs.py"))
 
 
 def run_program(workers: int, center: str, name: str, *arguments: str):
-    ran = run_ranks(workers + (center == "server"), PROGRAMS, name, center, *arguments)
+    ran = run_ranks(workers + (center in SERVED), PROGRAMS, name, center, *arguments)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout.split()
 
@@ -30,6 +31,20 @@ def test_pushes_from_four_ranks_lose_nothing(center):
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
 def test_mpi_is_the_simulator_on_a_quadratic(center, workers):
     run_program(workers, center, "quadratics")
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_report_s_center_is_the_simulator_layer_by_layer(workers):
+    run_program(workers, "report", "layers")
+
+
+def test_layers_and_copied_floats_carry_the_same_bytes():
+    assert run_program(2, "window", "couriers").count("fine") == 2
+
+
+def test_a_worker_that_starts_elsewhere_or_draws_the_same_is_refused():
+    """Unless everybody is told of it: see `test_the_report_s_program_ends_when_time_is_up`."""
+    assert run_program(2, "server", "misled").count("fine") == 3
 
 
 @pytest.mark.parametrize(
@@ -70,6 +85,37 @@ def test_training_under_plain_mpiexec(tmp_path):
     assert run.exchanges == 2 * 3
     assert run.time_split["communication"] > 0
     assert run.table["rank"].isin([-1, 0, 1]).all()
+
+
+def test_a_root_that_computes_serves_as_many_exchanges(tmp_path):
+    """Asynchronous, so that some workers are done while the root is still computing."""
+    out = tmp_path / "run.json"
+    ran = run_ranks(
+        3, *TRAIN, "--method", "easgd", "--center", "server", "--tau", "4",
+        "--suspect", "root_computes", "--out", str(out),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    run = Run.load(out)
+    assert run.settings.suspects == ("root_computes",)
+    assert run.exchanges == 2 * 3
+
+
+ALL_OF_IT = ("elements", "own_start", "root_computes", "same_digits")
+
+
+def test_the_report_s_program_ends_when_time_is_up(tmp_path):
+    """All suspects at once, and workers that vote: one exchange takes longer than the run."""
+    out = tmp_path / "run.json"
+    ran = run_ranks(
+        3, *TRAIN[:-2], "--seconds", "1", "--method", "easgd", "--center", "report", "--tau", "2",
+        *(word for name in ALL_OF_IT for word in ("--suspect", name)), "--out", str(out),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    run = Run.load(out)
+    assert run.settings.suspects == ALL_OF_IT
+    assert (run.settings.order, run.environment["ranks"]) == ("round_robin", 3)
+    assert run.exchanges >= 2
+    assert run.exchanges % 2 == 0, "everybody stopped after the same exchange"
 
 
 def test_ordered_seconds_end_together(tmp_path):

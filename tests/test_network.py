@@ -23,6 +23,24 @@ def test_the_report_s_sizes():
     assert sum(buffer.numel() for buffer in network.buffers()) == 81
 
 
+def test_suspects_of_the_start_and_of_the_digits_do_what_they_say():
+    data = datasets.load("sample")
+
+    def seen(*suspects: str) -> tuple[int, int]:
+        """How many different starts, and how many different first batches, three workers have."""
+        settings = Settings("easgd", workers=3, data="sample", suspects=suspects)
+        digits = [Digits(data, settings, worker) for worker in range(3)]
+        starts = {digest(each.start) for each in digits}
+        batches = {digest(each.first_batch()) for each in digits}
+        assert {digest(each.stream.draw()) for each in digits} == batches
+        return len(starts), len(batches)
+
+    assert seen() == (1, 3)
+    assert seen("own_start") == (3, 3)
+    assert seen("same_digits") == (1, 1)
+    assert seen("own_start", "same_digits") == (3, 1)
+
+
 def test_pooling_first_is_the_report_s_network():
     """Conv, pool, ReLU gives what the report's conv, ReLU, pool gives, gradients included."""
     ours = models.build(seed=3)

@@ -11,7 +11,8 @@ from packaging.specifiers import SpecifierSet
 import easgd_lib
 from easgd_lib.paths import ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 CONDA_NAMES = {"torch": "pytorch"}
 
 
@@ -61,3 +62,21 @@ def test_importing_the_package_loads_neither_torch_nor_mpi():
     )
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
     assert "simulate" in dir(easgd_lib)
+
+
+def test_every_folder_with_code_is_a_package_that_is_installed():
+    folders = {path.parent for path in (ROOT / "easgd_lib").rglob("*.py")}
+    names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert all((folder / "__init__.py").exists() for folder in folders)
+    assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == names
+
+
+def test_what_is_no_code_is_installed_too():
+    """The ledger's head is read when the ledger is written, wherever that is."""
+    others = [
+        str(path.relative_to(ROOT / "easgd_lib"))
+        for path in (ROOT / "easgd_lib").rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    ]
+    assert "ledger.md" in others
+    assert PYPROJECT["tool"]["setuptools"]["package-data"] == {"easgd_lib": others}

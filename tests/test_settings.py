@@ -1,5 +1,6 @@
 """Settings: what follows from what, and what is refused."""
 
+import json
 import math
 
 import numpy as np
@@ -41,8 +42,10 @@ def test_round_trip_through_a_record():
         Settings("easgd", workers=3, tau=4, rho=1.0, eta=0.1, beta_per="step", steps=7),
         Settings("msgd", delta=0.5, gamma=0.1, epochs=2, data="sample"),
         Settings("sgd"),
+        Settings("easgd", workers=2, center="report", suspects=["same_digits", "elements"]),
     ):
-        assert Settings.from_dict(s.to_dict()) == s
+        assert Settings.from_dict(json.loads(json.dumps(s.to_dict()))) == s
+        assert hash(Settings.from_dict(s.to_dict())) == hash(s)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +55,7 @@ def test_round_trip_through_a_record():
         ("window", "synchronous", 2 / 5),
         ("server", "synchronous", 2 / 5),
         ("server", "asynchronous", 1.0),
+        ("report", None, 1.0),
         ("window", "round_robin", 1.0),
     ],
 )
@@ -135,6 +139,15 @@ def test_the_guard_is_where_the_exchange_starts_to_explode(p, variant, order, se
         ({"method": "easgd", "seconds": 0}, "seconds"),
         ({"method": "easgd", "data": "imagenet"}, "unknown data"),
         ({"method": "easgd", "center": "cloud"}, "unknown center"),
+        ({"method": "easgd", "center": "report", "order": "asynchronous"}, "is round_robin"),
+        ({"method": "easgd", "center": "report", "order": "synchronous"}, "is round_robin"),
+        ({"method": "sgd", "center": "report"}, "no center"),
+        ({"method": "easgd", "suspects": ("speed",)}, "unknown suspect 'speed'"),
+        ({"method": "sgd", "suspects": ("own_start",)}, "does not use suspects"),
+        ({"method": "easgd", "suspects": ("layers",)}, "use --center server"),
+        ({"method": "easgd", "suspects": ("elements",)}, "use --center server"),
+        ({"method": "easgd", "suspects": ("root_computes",)}, "use --center server"),
+        ({"method": "easgd", "center": "report", "suspects": ("layers",)}, "already"),
     ],
 )
 def test_bad_settings_are_refused_by_name(bad, says):
@@ -144,6 +157,7 @@ def test_bad_settings_are_refused_by_name(bad, says):
 
 def test_the_server_is_one_rank_more():
     assert Settings("easgd", workers=3, center="server").ranks == 4
+    assert Settings("easgd", workers=3, center="report").ranks == 4
     assert Settings("easgd", workers=3).ranks == 3
     assert Settings("sgd").ranks == 1
 
@@ -153,3 +167,20 @@ def test_allreduce_is_synchronous_also_after_a_replacement():
     assert settings.order == "synchronous"
     assert settings.alpha_limit == pytest.approx(0.5)
     assert settings.replace(center="window").order == "asynchronous"
+
+
+def test_the_report_s_center_serves_in_turn_also_after_a_replacement():
+    settings = Settings("easgd", workers=3).replace(center="report")
+    assert settings.order == "round_robin"
+    assert settings.replace(center="server").order == "asynchronous"
+
+
+def test_suspects_are_a_set():
+    """In whatever order, from a tuple, a list or a record: the same run has the same settings."""
+    one, other = (
+        Settings("easgd", workers=2, suspects=names)
+        for names in (("own_start", "same_digits"), ["same_digits", "own_start", "own_start"])
+    )
+    assert one == other
+    assert one.suspects == ("own_start", "same_digits")
+    assert one != Settings("easgd", workers=2)

@@ -57,7 +57,7 @@ class LayerCourier(Courier):
 
 def _expanded(layer: Tensor) -> Tensor:
     """The same layer, taken apart into floats one element at a time."""
-    message = np.empty(len(layer), np.float32)
+    message = np.empty(len(layer), layer.numpy().dtype)
     for i in range(len(layer)):
         message[i] = layer[i].item()
     return torch.from_numpy(message)

@@ -200,7 +200,9 @@ def _in_parallel(runs: list[Planned], size: Size) -> Iterator[tuple[Planned, Run
     # Largest last of a seed would leave cores idle at the end.
     runs.sort(key=lambda each: (each.settings.seed, -each.images()))
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(cores(), len(runs)), context, initializer=_settle)
+    pool = ProcessPoolExecutor(
+        min(cores(), len(runs)), context, initializer=_settle, initargs=(os.getpid(),)
+    )
     try:
         waiting = {
             pool.submit(_simulate, each.settings.to_dict(), each.cores): each for each in runs
@@ -222,11 +224,11 @@ def _in_parallel(runs: list[Planned], size: Size) -> Iterator[tuple[Planned, Run
         pool.shutdown(cancel_futures=True)
 
 
-def _settle():
+def _settle(parent: int):
     """In a process of the pool: one thread; interrupts are the parent's, and so is its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _one_thread()
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int):
