@@ -34,7 +34,9 @@ def _chosen(names: tuple[str, ...]) -> tuple[Experiment, ...]:
     for name in names:
         if name not in known:
             raise SettingsError(f"no experiment {name!r}; choose from {', '.join(known)}")
-    return tuple(known[name] for name in names) or conduct.ALL
+    chosen = tuple(known[name] for name in names) or conduct.ALL
+    tuned = set(chosen) & set(conduct.TUNED)
+    return (conduct.TUNING, *chosen) if tuned and conduct.TUNING not in chosen else chosen
 
 
 def _announced(size: Size, minutes: float, chosen: tuple[Experiment, ...]) -> Size:

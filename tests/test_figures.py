@@ -16,7 +16,7 @@ from easgd_lib import (
     report_figures,
     theory_figures,
 )
-from easgd_lib.experiments import COMPLETE, QUICK, Records, conduct
+from easgd_lib.experiments import COMPLETE, FULL, QUICK, Records, conduct
 from easgd_lib.experiments.report import FIGURE_3
 from easgd_lib.records import CENTER
 from helpers import made_up
@@ -97,8 +97,8 @@ def committed() -> Records:
 @pytest.mark.parametrize("experiment", conduct.ALL, ids=lambda experiment: experiment.name)
 def test_every_run_has_a_committed_record(experiment):
     """Of these very settings: `easgd reproduce --complete` finds nothing to do on a fresh clone."""
-    for planned in experiment.planned(COMPLETE):
-        assert Run.load(planned.path(COMPLETE)).settings == planned.settings
+    for planned in experiment.planned(FULL):
+        assert Run.load(planned.path(FULL)).settings == planned.settings
 
 
 @pytest.mark.parametrize("name", redraw.ALL)

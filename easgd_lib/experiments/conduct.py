@@ -38,6 +38,7 @@ SIMULATED = (
     BY_PERIOD, BY_WORKERS, BY_RATE, LONG_PERIODS, SEQUENTIAL, BY_ALPHA, BY_ORDER, NINETY_NINE,
     SIXTEEN,
 )  # fmt: skip
+TUNED = (BY_PERIOD, BY_WORKERS, SEQUENTIAL, BY_ORDER)  # at the rates that tuning found
 ALL = (*ON_MPI, TUNING, *SIMULATED)
 ON_REQUEST = (CIFAR,)  # days: run only where --only names it
 PROBE = 2.0  # seconds of gradients that say how fast this machine is
