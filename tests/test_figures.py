@@ -96,7 +96,7 @@ def committed() -> Records:
 
 @pytest.mark.parametrize("experiment", conduct.ALL, ids=lambda experiment: experiment.name)
 def test_every_run_has_a_committed_record(experiment):
-    """Of these very settings: `easgd reproduce --complete` finds nothing to do on a fresh clone."""
+    """Of these very settings: `easgd reproduce --full` finds nothing to do on a fresh clone."""
     for planned in experiment.planned(FULL):
         assert Run.load(planned.path(FULL)).settings == planned.settings
 
