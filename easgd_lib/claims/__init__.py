@@ -71,7 +71,6 @@ class Claim:
     claim: str
     expected: str
     judge: Callable[[Records], Finding]
-    command: str = "easgd reproduce --full"
     long: bool = False  # it speaks of runs of hours, ours take hundreds of steps
 
     def judged(self, records: Records) -> dict[str, Any]:
@@ -82,13 +81,14 @@ class Claim:
         Missing
             A record that it needs is not there.
         """
+        records.asked.clear()
         found = self.judge(records)
         values = {name: list(each) for name, each in found.values.items()}
         return {
             "id": self.id,
             "source": self.source,
             "claim": self.claim,
-            "command": self.command,
+            "command": _command(records),
             "expected": self.expected,
             "measured": {
                 "value": {name: _rounded(mean(each)) for name, each in values.items()},
@@ -100,6 +100,12 @@ class Claim:
             "comparisons": found.comparisons,
             "why": found.why + (SHORT if self.long else ""),
         }
+
+
+def _command(records: Records) -> str:
+    """What makes the records that were asked for, and then judges again."""
+    names = "".join(f" --only {name}" for name in sorted(records.asked))
+    return f"easgd reproduce --full{names}" if names else "easgd draw"
 
 
 def _spread(values: Sequence[Number]) -> float:

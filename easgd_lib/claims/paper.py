@@ -519,22 +519,21 @@ CLAIMS = [
         "Round-robin ADMM can be unstable, even where each of its maps is stable.",
         "Radii of the rounds as in the colour bars, to 5e-4; above 1 at η = .001, ρ = 2.5; each "
         "single map's at most 1.",
-        _admm, "easgd draw",
+        _admm,
     ),
     Claim(
         "paper-triangle", "paper, section 4, (12)-(13)",
         "EASGD in round robin is stable for 0 ≤ η ≤ 2, 0 ≤ α ≤ (4 − 2η)/(4 − η), whatever p.",
-        "No spectral radius above 1 just inside.", _triangle, "easgd draw",
+        "No spectral radius above 1 just inside.", _triangle,
     ),
     Claim(
         "paper-corollary", "paper, Corollary 7.1 and Figure 5",
         "The center's mean squared error is like 1/p, and smaller for a smaller β.",
         "p · MSE nears its limit as p grows, to 1e-4 at p = 10⁶; and rises with β.", _corollary,
-        "easgd draw",
     ),
     Claim(
         "paper-mdownpour", "paper, Algorithm 5", "The master moves by x̃ ← x̃ + δv.",
-        "Without momentum it still descends.", _misprint, "easgd draw",
+        "Without momentum it still descends.", _misprint,
     ),
     Claim(
         "paper-eamsgd-best", "paper, Figure 2",

@@ -428,7 +428,7 @@ def _report_scheme(records: Records) -> Finding:
 CLAIMS = [
     Claim(
         "report-parameters", "report, section 2.3", "The network has 4866100 parameters.",
-        "The network counted has 4,866,100.", _parameters, "easgd draw",
+        "The network counted has 4,866,100.", _parameters,
     ),
     Claim(
         "report-99-percent", "report, Discussion",
@@ -561,6 +561,6 @@ CLAIMS = [
         "report-asynchronous-unexplored", "report, section 2.2",
         "The asynchronous variant was not explored as much as the synchronous one in the paper.",
         "Of the paper's figures with training curves more are synchronous (read in the paper).",
-        _asynchronous_unexplored, "easgd draw",
+        _asynchronous_unexplored,
     ),
 ]  # fmt: skip

@@ -132,6 +132,7 @@ class Records:
 
     def __init__(self, size: Size):
         self.size = size
+        self.asked: set[str] = set()  # the experiments that were
         self._read: dict[str, dict[str, list[Run]]] = {}
 
     def __call__(self, experiment: Experiment, name: str) -> list[Run]:
@@ -142,6 +143,7 @@ class Records:
         Missing
             There is none.
         """
+        self.asked.add(experiment.name)
         if not self.has(experiment, name):
             raise Missing(f"{experiment.name}/{name}")
         return self._read[experiment.name][name]
