@@ -324,7 +324,7 @@ def _alpha(records: Records) -> Drawn:
         ))  # fmt: skip
     return drawn(
         "The report's α, larger and smaller, and both readings of β (EASGD, p = 2).",
-        panels, "train_error",
+        panels, "train_error", top=1.0,
     )  # fmt: skip
 
 
