@@ -18,8 +18,7 @@ def run(*, full: bool, complete: bool, minutes: float, names: tuple[str, ...]):
     began = time.perf_counter()
     size = experiments.COMPLETE if complete else experiments.FULL if full else experiments.QUICK
     chosen = _chosen(names)
-    planned = [each for experiment in chosen for each in experiment.planned(size)]
-    for name in {each.settings.data for each in planned}:
+    for name in {each.settings.data for each in conduct.missing(chosen, size)}:
         datasets.check(name)
     size = _announced(size, minutes, chosen)
     _train(size, chosen)
