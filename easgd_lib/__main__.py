@@ -296,6 +296,7 @@ def _print_runs(runs: dict):
     from rich.table import Table
 
     from easgd_lib.evaluate import worker_too
+    from easgd_lib.measures import exchanging
 
     headings = ("center", "worker 0", "images/s", "exchanging", "exchanges", "seconds")
     table = Table("test accuracy of", box=None, pad_edge=False)
@@ -303,13 +304,12 @@ def _print_runs(runs: dict):
         table.add_column(heading, justify="right")
     for name, run in runs.items():
         both = worker_too(run.settings)
-        split = run.time_split
         table.add_row(
             run.settings.method if name == "run" else name,
             f"{run.final_test_accuracy:.2%}",
             f"{run.final('test_accuracy', 0):.2%}" if both else "",
             f"{run.images_per_second:,.0f}",
-            f"{split['communication'] / sum(split.values()):.1%}",
+            f"{exchanging(run):.1%}",
             f"{run.exchanges:,}",
             f"{run.seconds:.1f}",
         )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any, NamedTuple
 
+from easgd_lib.measures import exchanging
 from easgd_lib.records import Run
 from easgd_lib.settings import Settings
 
@@ -50,6 +51,6 @@ def costs(measured: list[tuple[str, Run, Run]]) -> list[Cost]:
     for case in CASES:
         mine = [(run, never) for name, run, never in measured if name == case]
         speeds = [run.images_per_second / never.images_per_second for run, never in mine]
-        shares = [run.time_split["communication"] / sum(run.time_split.values()) for run, _ in mine]
+        shares = [exchanging(run) for run, _ in mine]
         results.append(Cost(case, median(speeds), median(shares), sorted(speeds)))
     return results

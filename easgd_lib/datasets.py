@@ -26,6 +26,7 @@ SIDE = 28  # pixels, of what the networks see
 # CIFAR-10 as in the paper: pixels in [0, 1], no more.
 MEAN_STD = {"mnist": (0.1307, 0.3081), "fashion-mnist": (0.2860, 0.3530), CIFAR10: (0.0, 1.0)}
 TRAIN_IMAGES = {"sample": 4_000, "mnist": 60_000, "fashion-mnist": 60_000, "cifar10": 50_000}
+TEST_IMAGES = {"sample": 1_000, "mnist": 10_000, "fashion-mnist": 10_000, "cifar10": 10_000}
 SAMPLE_SPLIT_SEED = 20150425  # fixed: the sample's split is part of what "sample" means
 
 # MNIST's four unpacked files, in the order of their SHA-256 in CHECKSUMS.

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from easgd_lib import models
-from easgd_lib.datasets import Dataset
+from easgd_lib.datasets import TEST_IMAGES, Dataset
 from easgd_lib.flat import Flat
 from easgd_lib.methods import evaluates_x
 from easgd_lib.records import CENTER
@@ -79,6 +79,11 @@ def _accuracy(logits: Tensor, labels: Tensor) -> float:
 def worker_too(settings) -> bool:
     """Whether worker 0 has a curve of its own, beside that of what is evaluated."""
     return settings.worker_curve and not evaluates_x(settings)
+
+
+def images_per_vector(data: str) -> int:
+    """How many images evaluating one vector looks at."""
+    return TEST_IMAGES[data] + TRAIN_SUBSET + STATISTICS_SUBSET
 
 
 def jobs(snapshots: list[Snapshot], *, with_worker: bool) -> list[tuple]:

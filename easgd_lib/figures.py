@@ -63,6 +63,13 @@ def digits(images, labels) -> Figure:
     return figure
 
 
+def over_seeds(table: pd.DataFrame, against: str = "seconds") -> pd.DataFrame:
+    """Mean, min and max of a curve's k-th points, one of each seed, at their mean x."""
+    k = table.groupby("seed").cumcount()
+    values = table.groupby(k).value.agg(["mean", "min", "max"])
+    return values.assign(x=table.groupby(k)[against].mean())
+
+
 class Curve(NamedTuple):
     """One line of a panel, or with ``points`` its dots alone; from low to high a band."""
 

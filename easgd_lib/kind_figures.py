@@ -20,9 +20,10 @@ from easgd_lib.experiments.paper import (
     SEQUENTIAL,
     WORKERS,
     family,
+    of_workers,
 )
 from easgd_lib.experiments.report import PERIODS
-from easgd_lib.figures import Curve, Drawn, style
+from easgd_lib.figures import Curve, Drawn, over_seeds, style
 from easgd_lib.measures import curve, sample
 from easgd_lib.records import Run
 
@@ -71,9 +72,9 @@ def _curve(label: str, runs: list[Run], metric: str) -> Curve:
         label += f" ({len(runs) - len(ended)} of {len(runs)} diverged)"
     if not ended:
         return Curve(label, [], [])
-    values = pd.DataFrame([each.to_numpy() for each in ended])
-    seconds = pd.DataFrame([each.index for each in ended]).mean()
-    return Curve(label, seconds, values.mean(), False, values.min(), values.max())
+    table = pd.concat(ended, keys=range(len(ended)), names=["seed", "seconds"])
+    points = over_seeds(table.rename("value").reset_index())
+    return Curve(label, points.x, points["mean"], False, points["min"], points["max"])
 
 
 def _statement(runs: list[Run]) -> str:
@@ -147,7 +148,7 @@ def _by_workers(records: Records) -> Drawn:
     for p in WORKERS:
         mine = {"MSGD, one worker": records(BY_PERIOD, "msgd")}
         for label, name in names.items():
-            mine[label] = records(*((BY_PERIOD, name) if p == 4 else (BY_WORKERS, f"{name}-p{p}")))
+            mine[label] = of_workers(records, name, p)
         if p in large:
             mine["MSGD, p times the batch"] = records(*large[p])
         panels.append((f"p = {p}", mine))
@@ -261,7 +262,7 @@ def _table_4(records: Records) -> Drawn:
     names += [(f"EASGD, τ = {PERIOD}, p = {p}", f"easgd-tau{PERIOD}", p) for p in WORKERS]
     rows = []
     for label, name, p in names:
-        runs = records(*((BY_PERIOD, name) if p == 4 else (BY_WORKERS, f"{name}-p{p}")))
+        runs = of_workers(records, name, p)
         split = pd.DataFrame([run.time_split for run in runs]).mean()
         rows.append({"run": label} | (split / split.sum()).to_dict())
     table = pd.DataFrame(rows)

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t
 
+from easgd_lib.datasets import TEST_IMAGES
 from easgd_lib.evaluate import TRAIN_SUBSET
 from easgd_lib.records import CENTER, Run
 
 KNOWS_NOTHING = 0.9  # test error of a guess at one of ten: what a run that diverged ends with
-TEST_IMAGES = {"sample": 1_000, "mnist": 10_000, "fashion-mnist": 10_000, "cifar10": 10_000}
 
 
 def test_error(run: Run) -> float:

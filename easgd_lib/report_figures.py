@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from easgd_lib.experiments import Records
 from easgd_lib.experiments.paper import ALPHAS, BY_ALPHA
 from easgd_lib.experiments.report import FIGURE_3, SUSPECTS
-from easgd_lib.figures import PALETTE, Drawn, style
+from easgd_lib.figures import PALETTE, Drawn, over_seeds, style
+from easgd_lib.kind_figures import Panel, drawn
 from easgd_lib.measures import (
     Sample,
     errors,
@@ -121,13 +122,6 @@ def _draw_curve(axis, curve: str, table: pd.DataFrame, against: str):
     )  # fmt: skip
     if not curve.startswith("sgd"):  # a sequential method's x is its center
         axis.plot(worker.x, worker["mean"], linewidth=0.8, alpha=0.75, **look)
-
-
-def over_seeds(table: pd.DataFrame, against: str = "seconds") -> pd.DataFrame:
-    """Mean, min and max of a curve's k-th points, one of each seed, at their mean x."""
-    k = table.groupby("seed").cumcount()
-    values = table.groupby(k).value.agg(["mean", "min", "max"])
-    return values.assign(x=table.groupby(k)[against].mean())
 
 
 def _note_hidden(axis, table: pd.DataFrame):
@@ -289,7 +283,7 @@ def suspects(speeds: dict[str, Sample], found: dict[str, Sample], title: str) ->
 
 
 def _face(name: str) -> str:
-    """Grey: clean, or a rival. White: the whole program. Black would be a verdict."""
+    """Light: clean, or a rival. Darker: a suspect. Darkest: all of them."""
     if name in ("ours", "server", "four", "sgd", "momentum"):
         return "0.85"
     return "0.35" if name == "all" else "0.6"
@@ -312,8 +306,6 @@ def _suspect_words(rows: pd.DataFrame, title: str) -> str:
 
 def _alpha(records: Records) -> Drawn:
     """α at fixed p and τ; and both readings of β where τ is large."""
-    from easgd_lib.kind_figures import Panel, drawn
-
     names = {f"α = {alpha:g}": f"alpha{alpha:g}" for alpha in ALPHAS}
     panels: list[Panel] = [("τ = 4", {k: records(BY_ALPHA, v) for k, v in names.items()})]
     for tau in (16, 64):

@@ -1,10 +1,9 @@
 """Where the center x̃ lives, behind one protocol. A center knows no α and no method.
 
 `pull` and `push` each move the whole vector once, never one layer at a time (but for `report`,
-which shows what that costs: `courier.py`). What an
-exchange asks for, and in which order, a center learns from the `Terms` it is made with.
-Centers differ in where the memory is and in whether other pushes may fall between one
-worker's pull and its push:
+which shows what that costs: `courier.py`). What an exchange asks for, and in which order, a
+center learns from the `Terms` it is made with. Centers differ in where the memory is and in
+whether other pushes may fall between one worker's pull and its push:
 
 =========== ==================================== ===========================
 center      x̃ is                                 asynchronous exchanges

@@ -25,6 +25,7 @@ REFUTED = "refuted"
 UNTESTED = "cannot be tested here"
 VERDICTS = (REPRODUCED, IN_PART, NOT, REFUTED, UNTESTED)
 
+CALM = 0.02  # two points of error: what "calm" and "insensitive to τ" allow
 SHORT = " (Our runs take hundreds of steps, the paper's hours.)"
 Number = float | int
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from easgd_lib import rules, theory
-from easgd_lib.claims import Claim, Finding
+from easgd_lib.claims import CALM, Claim, Finding
 from easgd_lib.experiments import Records
 from easgd_lib.experiments.paper import (
     ALPHAS,
@@ -18,6 +18,7 @@ from easgd_lib.experiments.paper import (
     RATES,
     SEQUENTIAL,
     WORKERS,
+    of_workers,
 )
 from easgd_lib.experiments.report import PERIODS
 from easgd_lib.measures import (
@@ -34,7 +35,6 @@ from easgd_lib.measures import (
 )
 from easgd_lib.records import Run
 
-CALM = 0.02  # two points of test error: what "insensitive" allows
 HARDLY = 0.05  # five points of time: what "hardly grows" allows
 SPEED_UP = 11.1  # paper Fig. 3's caption: EAMSGD, p = 16, against the best other, to 21 %
 
@@ -105,9 +105,8 @@ def _corollary(records: Records) -> Finding:
             1 if smaller == sorted(smaller) else -1,
         ],
         f"η = .5, β = .9, σ = 10: p times the center's stationary variance is {exact[100]:.2f} "
-        f"with a "
-        f"hundred workers, {exact[10**6]:.4f} with a million, {limit:.4f} in the limit; with "
-        f"β = .1, .5, .9 the limit is {smaller[0]:.2f}, {smaller[1]:.2f}, {smaller[2]:.2f}.",
+        f"with a hundred workers, {exact[10**6]:.4f} with a million, {limit:.4f} in the limit; "
+        f"with β = .1, .5, .9 the limit is {smaller[0]:.2f}, {smaller[1]:.2f}, {smaller[2]:.2f}.",
     )
 
 
@@ -125,8 +124,7 @@ def _misprint(records: Records) -> Finding:
         [1 if abs(center) < 0.5 else -1],
         f"On x²/2 from 1, η = .1, δ = 0: after 100 pushes the printed master is still at "
         f"{center:g}, with −ηg added at {mended:.0e}. Probably a misprint (with δ = .99 it is "
-        f"nearly a heavy "
-        f"ball); the mended rule is used here.",
+        f"nearly a heavy ball); the mended rule is used here.",
     )
 
 
@@ -258,9 +256,7 @@ def _exploration(records: Records) -> Finding:
 
 def _by_workers(method: str) -> Callable[[Records], Finding]:
     def judge(records: Records) -> Finding:
-        found = {4: errors(records(BY_PERIOD, f"{method}-tau{PERIOD}"))} | {
-            p: errors(records(BY_WORKERS, f"{method}-tau{PERIOD}-p{p}")) for p in WORKERS[1:]
-        }
+        found = {p: errors(of_workers(records, f"{method}-tau{PERIOD}", p)) for p in WORKERS}
         return Finding(
             {f"p = {p}": each.values for p, each in found.items()},
             [below(found[p], found[q]) for q, p in ((4, 8), (8, 16))],
@@ -275,19 +271,13 @@ def _by_workers(method: str) -> Callable[[Records], Finding]:
 
 def timed(records: Records, level: float) -> dict[str, Sample]:
     """Virtual seconds to a level, of all that paper Figs. 3 and 10 compare."""
+    names = {"EAMSGD": f"eamsgd-tau{PERIOD}", "EASGD": f"easgd-tau{PERIOD}",
+             "DOWNPOUR": "downpour-tau1", "MDOWNPOUR": "mdownpour-tau1"}  # fmt: skip
     runs = {
-        "EAMSGD, p = 4": records(BY_PERIOD, f"eamsgd-tau{PERIOD}"),
-        "EASGD, p = 4": records(BY_PERIOD, f"easgd-tau{PERIOD}"),
-        "DOWNPOUR, p = 4": records(BY_PERIOD, "downpour-tau1"),
-        "MDOWNPOUR, p = 4": records(BY_PERIOD, "mdownpour-tau1"),
+        f"{method}, p = {p}": of_workers(records, name, p)
+        for p in WORKERS
+        for method, name in names.items()
     }
-    for p in WORKERS[1:]:
-        runs |= {
-            f"EAMSGD, p = {p}": records(BY_WORKERS, f"eamsgd-tau{PERIOD}-p{p}"),
-            f"EASGD, p = {p}": records(BY_WORKERS, f"easgd-tau{PERIOD}-p{p}"),
-            f"DOWNPOUR, p = {p}": records(BY_WORKERS, f"downpour-tau1-p{p}"),
-            f"MDOWNPOUR, p = {p}": records(BY_WORKERS, f"mdownpour-tau1-p{p}"),
-        }
     runs["MSGD"] = records(BY_PERIOD, "msgd")
     runs["MSGD, 4 times the batch"] = records(BY_PERIOD, "msgd-batch4x")
     runs["MSGD, 16 times the batch"] = records(BY_WORKERS, "msgd-batch16x")
@@ -323,8 +313,7 @@ def _speed_up(records: Records) -> Finding:
         f"{against_msgd:.1f} times less than MSGD with one worker. MSGD whose batch is shared by "
         f"sixteen cores for free takes {large.mean:.2f} s. The paper says {SPEED_UP} times "
         f"less. (Photographs are {first:.1f} s apart: more than {times[best].mean / first:.0f} "
-        f"times "
-        f"could not be seen.)",
+        f"times could not be seen.)",
     )
 
 
@@ -368,8 +357,8 @@ def _not_always_less(records: Records) -> Finding:
 
 
 def _sequential(records: Records) -> Finding:
-    runs = {name: records(SEQUENTIAL, name) for name in ("sgd", "asgd", "mvasgd", "msgd")}
-    found = {name: sample(each) for name, each in runs.items()}
+    found = {name: errors(records(SEQUENTIAL, name))
+             for name in ("sgd", "asgd", "mvasgd", "msgd")}  # fmt: skip
     return Finding(
         _values(found),
         [below(found["asgd"], found["sgd"]), below(found["mvasgd"], found["sgd"])],
@@ -445,13 +434,12 @@ def _freed(records: Records) -> Finding:
 
 
 def _shares(records: Records) -> dict[str, Sample]:
-    runs = {"τ = 1, p = 4": records(BY_PERIOD, "downpour-tau1")}
-    runs |= {f"τ = 1, p = {p}": records(BY_WORKERS, f"downpour-tau1-p{p}") for p in WORKERS[1:]}
-    runs["τ = 16, p = 4"] = records(BY_PERIOD, f"easgd-tau{PERIOD}")
-    runs |= {
-        f"τ = 16, p = {p}": records(BY_WORKERS, f"easgd-tau{PERIOD}-p{p}") for p in WORKERS[1:]
+    names = {1: "downpour-tau1", PERIOD: f"easgd-tau{PERIOD}"}
+    return {
+        f"τ = {tau}, p = {p}": sample(of_workers(records, name, p), exchanging)
+        for tau, name in names.items()
+        for p in WORKERS
     }
-    return {name: sample(each, exchanging) for name, each in runs.items()}
 
 
 PAPER_SHARES = {"τ = 1, p = 4": 3 / 16, "τ = 1, p = 8": 5 / 18, "τ = 1, p = 16": 9 / 22,
@@ -467,8 +455,7 @@ def _share_grows(records: Records) -> Finding:
         each_below(ones),
         f"DOWNPOUR's share of time in exchanges with p = 4, 8, 16: "
         f"{', '.join(f'{each.mean:.0%}' for each in ones)} (paper: {paper}). One server is a "
-        f"queue: "
-        f"here it needs more than a millisecond for each of p messages.",
+        f"queue: here it needs more than a millisecond for each of p messages.",
     )
 
 

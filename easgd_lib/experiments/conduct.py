@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from easgd_lib.clock import TimeModel
 from easgd_lib.errors import EasgdError, NotFinite
+from easgd_lib.evaluate import images_per_vector
 from easgd_lib.experiments import Experiment, Planned, Size
 from easgd_lib.experiments.cifar import CIFAR
 from easgd_lib.experiments.paper import (
@@ -115,7 +116,7 @@ def estimate(
 
     def looking(planned: Planned) -> float:
         vectors = planned.settings.snapshots * (1 + planned.settings.worker_curve)
-        images = vectors * (4_000 if size.quick else 13_000)
+        images = vectors * images_per_vector(planned.settings.data)
         return images / IMAGES_PER_GRADIENT / images_per_second / cores()
 
     seconds = [

@@ -7,8 +7,9 @@ period, one seed; the best one is then run with all seeds. What is compared is t
 from statistics import mean
 from typing import Any
 
-from easgd_lib.experiments import Differences, Experiment, Size
+from easgd_lib.experiments import Differences, Experiment, Records, Size
 from easgd_lib.experiments.report import PERIODS
+from easgd_lib.records import Run
 
 PERIOD = 16  # τ of the elastic methods where p is varied (the paper's is 10)
 WORKERS = (4, 8, 16)
@@ -130,6 +131,12 @@ BY_WORKERS = Experiment(
     _base,
     _workers,
 )
+
+
+def of_workers(records: Records, name: str, p: int) -> list[Run]:
+    """The runs of a method with p workers: those of four are among the periods'."""
+    return records(*((BY_PERIOD, name) if p == 4 else (BY_WORKERS, f"{name}-p{p}")))
+
 
 SEQUENTIAL = Experiment(
     "sequential",
