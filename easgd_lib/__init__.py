@@ -11,32 +11,96 @@ Importing it needs no MPI library, and loads torch only when something needs it.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from easgd_lib.engines import cluster
-    from easgd_lib.records import Run
-    from easgd_lib.settings import Settings
+if (
+    TYPE_CHECKING
+):  # the same lists as `_NAMES` and `_MODULES`, for editors and mypy; a test compares them
+    from easgd_lib import errors as errors
+    from easgd_lib import figures as figures
+    from easgd_lib import metrics as metrics
+    from easgd_lib import paths as paths
+    from easgd_lib import progress as progress
+    from easgd_lib import theory as theory
+    from easgd_lib.conformance import mistakes as mistakes
+    from easgd_lib.conformance import properties as properties
+    from easgd_lib.learning import datasets as datasets
+    from easgd_lib.learning import evaluate as evaluate
+    from easgd_lib.learning import flat as flat
+    from easgd_lib.learning import models as models
+    from easgd_lib.learning import objectives as objectives
+    from easgd_lib.learning import records as records
+    from easgd_lib.learning import worker as worker
+    from easgd_lib.learning.records import Run as Run
+    from easgd_lib.machine import benchmark as benchmark
+    from easgd_lib.machine import calibrate as calibrate
+    from easgd_lib.machine import doctor as doctor
+    from easgd_lib.method import algorithms as methods
+    from easgd_lib.method import center as center
+    from easgd_lib.method import rules as rules
+    from easgd_lib.method import settings as settings
+    from easgd_lib.method.settings import Settings as Settings
+    from easgd_lib.parallel import engines as engines
+    from easgd_lib.parallel.engines import cluster as cluster
+    from easgd_lib.reproduction import claims as claims
+    from easgd_lib.reproduction import experiments as experiments
+    from easgd_lib.reproduction import ledger as ledger
+    from easgd_lib.reproduction.figures import kth as kth_figures
+    from easgd_lib.reproduction.figures import scaled_down as scaled_down_figures
+    from easgd_lib.reproduction.figures import theory as theory_figures
+    from easgd_lib.simulation import clock as clock
+    from easgd_lib.simulation import simulate as simulate
 
 __version__ = "0.1.0"
 __all__ = ["Run", "Settings", "cluster"]
 
-_HOMES = {"Settings": "settings", "Run": "records", "cluster": "engines"}
+_NAMES = {
+    "Run": "learning.records",
+    "Settings": "method.settings",
+    "cluster": "parallel.engines",
+}
 _MODULES = {
-    *("claims", "clock", "datasets", "engines", "errors", "evaluate", "experiments", "figures"),
-    *("flat", "kind_figures", "measures", "methods", "mistakes", "models", "mpi"),
-    *("network_figure", "objectives", "paper_figures", "properties", "records"),
-    *("report_figures", "rules", "settings", "simulate", "theory", "theory_figures", "worker"),
+    "benchmark": "machine.benchmark",
+    "calibrate": "machine.calibrate",
+    "center": "method.center",
+    "claims": "reproduction.claims",
+    "clock": "simulation.clock",
+    "datasets": "learning.datasets",
+    "doctor": "machine.doctor",
+    "engines": "parallel.engines",
+    "errors": "errors",
+    "evaluate": "learning.evaluate",
+    "experiments": "reproduction.experiments",
+    "figures": "figures",
+    "flat": "learning.flat",
+    "kth_figures": "reproduction.figures.kth",
+    "ledger": "reproduction.ledger",
+    "methods": "method.algorithms",
+    "metrics": "metrics",
+    "mistakes": "conformance.mistakes",
+    "models": "learning.models",
+    "objectives": "learning.objectives",
+    "paths": "paths",
+    "progress": "progress",
+    "properties": "conformance.properties",
+    "records": "learning.records",
+    "rules": "method.rules",
+    "scaled_down_figures": "reproduction.figures.scaled_down",
+    "settings": "method.settings",
+    "simulate": "simulation.simulate",
+    "theory": "theory",
+    "theory_figures": "reproduction.figures.theory",
+    "worker": "learning.worker",
 }
 
 
-def __getattr__(name: str):
-    if name in _HOMES:
-        return getattr(import_module(f"easgd_lib.{_HOMES[name]}"), name)
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(import_module(f"easgd_lib.{_NAMES[name]}"), name)
     if name in _MODULES:
-        return import_module(f"easgd_lib.{name}")
+        return import_module(f"easgd_lib.{_MODULES[name]}")
     raise AttributeError(f"module 'easgd_lib' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*__all__, *_MODULES})
+    return sorted({*globals(), *_NAMES, *_MODULES})

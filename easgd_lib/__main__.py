@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from easgd_lib import settings as choices
 from easgd_lib.errors import EasgdError, SettingsError
-from easgd_lib.methods import METHODS, VARIANTS
-from easgd_lib.settings import Settings
+from easgd_lib.method import settings as choices
+from easgd_lib.method.algorithms import METHODS, VARIANTS
+from easgd_lib.method.settings import Settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -25,7 +25,7 @@ def doctor():
     """Check MPI, mpiexec, ranks, cores, memory and data; say what is wrong and how to mend it."""
     from rich.table import Table
 
-    from easgd_lib.doctor import examine
+    from easgd_lib.machine.doctor import examine
 
     checks = examine()
     table = Table("", "check", "found", "how to mend it", box=None, pad_edge=False)
@@ -111,11 +111,12 @@ def train(workers: int | None, out: Path | None, simulate: bool, time_model: Pat
 
 def _workers(method: str, center: str, asked: int | None) -> int:
     """p: as asked; under mpiexec as many as the world has, which what is asked must match."""
-    from easgd_lib import mpi
+    from easgd_lib.parallel import mpiexec
+    from easgd_lib.parallel.world import check_launcher
 
-    if (size := mpi.launched_size()) is None:
+    if (size := mpiexec.launched_size()) is None:
         return asked if asked is not None else 1 + bool(METHODS[method].exchange)
-    mpi.check_launcher()
+    check_launcher()
     there = size - (center in choices.SERVED)
     if asked is not None and asked != there:
         needed = asked + size - there
@@ -128,7 +129,7 @@ def _workers(method: str, center: str, asked: int | None) -> int:
 
 def _announce(settings: Settings):
     """Before training: what will be run, on which data, said once, on stderr."""
-    from easgd_lib import datasets
+    from easgd_lib.learning import datasets
 
     name = datasets.resolve(settings.data)
     datasets.check(name)
@@ -145,7 +146,7 @@ def _announce(settings: Settings):
 
 def _simulate(settings: Settings, time_model: Path | None):
     """All workers in this process, under the virtual clock."""
-    from easgd_lib import clock, simulate
+    from easgd_lib.simulation import clock, simulate
 
     times = clock.TimeModel.calibrated(settings.center, time_model) if time_model else None
     return _train_here(settings, partial(simulate.train, times=times))
@@ -153,10 +154,10 @@ def _simulate(settings: Settings, time_model: Path | None):
 
 def _train(settings: Settings):
     """In this MPI world, or on engines of our own."""
-    from easgd_lib import mpi, rank
-    from easgd_lib.engines import cluster
+    from easgd_lib.parallel import mpiexec, rank
+    from easgd_lib.parallel.engines import cluster
 
-    if mpi.launched_size() is not None:
+    if mpiexec.launched_size() is not None:
         return _train_here(settings, rank.run)
     with cluster(settings.workers, center=settings.center) as engines:
         return engines.train(settings)
@@ -164,8 +165,8 @@ def _train(settings: Settings):
 
 def _train_here(settings: Settings, train: Callable):
     """Train in this process, with worker 0's progress."""
-    from easgd_lib.live import Live
-    from easgd_lib.records import Run
+    from easgd_lib.learning.records import Run
+    from easgd_lib.progress import Live
 
     display = Live(settings.method)
 
@@ -195,7 +196,7 @@ def reproduce(full: bool, complete: bool, minutes: float, names: tuple[str, ...]
     interrupted and called again, and on a fresh clone, which has all records, nothing is run:
     `rm -r data/runs` first to begin anew.
     """
-    from easgd_lib import reproduce
+    from easgd_lib.reproduction import reproduce
 
     reproduce.run(full=full, complete=complete, minutes=minutes, names=names)
 
@@ -203,7 +204,7 @@ def reproduce(full: bool, complete: bool, minutes: float, names: tuple[str, ...]
 @app.command()
 def draw():
     """Redraw every figure and judge every claim, from stored records or theory. Trains nothing."""
-    from easgd_lib import experiments, redraw
+    from easgd_lib.reproduction import experiments, redraw
 
     for stem in redraw.from_theory():
         click.echo(f"figure: {stem}.png, .pdf, .txt, .csv")
@@ -223,8 +224,8 @@ def benchmark(pairs: int, seconds: float):
     from rich.table import Table
     from tqdm import tqdm
 
-    from easgd_lib import benchmark
-    from easgd_lib.engines import cluster
+    from easgd_lib.machine import benchmark
+    from easgd_lib.parallel.engines import cluster
 
     runs = len(benchmark.CASES) * pairs
     with cluster(2, center="server") as engines:
@@ -251,9 +252,9 @@ def calibrate(seeds: int, steps: int, out: Path):
     from rich.table import Table
     from tqdm import tqdm
 
-    from easgd_lib import calibrate
-    from easgd_lib.engines import cluster
-    from easgd_lib.records import write_atomically
+    from easgd_lib.learning.records import write_atomically
+    from easgd_lib.machine import calibrate
+    from easgd_lib.parallel.engines import cluster
 
     with cluster(calibrate.WORKERS, center="server") as engines:
         model = calibrate.measure(engines)
@@ -278,7 +279,7 @@ def data(names: tuple[str, ...]):
 
     Without names MNIST and Fashion-MNIST; cifar10 takes 170 MB.
     """
-    from easgd_lib import datasets
+    from easgd_lib.learning import datasets
 
     for name in names or choices.MAKE_DATA:
         datasets.download(name)
@@ -295,8 +296,8 @@ def _print_runs(runs: dict):
     """One row a run: what one wants to know first."""
     from rich.table import Table
 
-    from easgd_lib.evaluate import worker_too
-    from easgd_lib.measures import exchanging
+    from easgd_lib.learning.evaluate import worker_too
+    from easgd_lib.metrics import exchanging
 
     headings = ("center", "worker 0", "images/s", "exchanging", "exchanges", "seconds")
     table = Table("test accuracy of", box=None, pad_edge=False)

@@ -19,3 +19,7 @@ class NotFinite(EasgdError, ArithmeticError):
 
 class MPIError(EasgdError, RuntimeError):
     """The MPI world is not what the run needs, or somebody in it fell silent."""
+
+
+class PeerFailed(MPIError):
+    """Another rank failed first; its own error says why."""

@@ -10,8 +10,9 @@ import pandas as pd
 import psutil
 import pytest
 
-from easgd_lib import Run, Settings, mpi, reaper
-from easgd_lib.records import CENTER, COLUMNS
+from easgd_lib import Run, Settings
+from easgd_lib.learning.records import CENTER, COLUMNS
+from easgd_lib.parallel import mpiexec, watchdog
 
 CLUSTER_WORDS = ("ipyparallel.controller", "ipyparallel.engine", "ipcluster", "mpiexec", "prterun")
 
@@ -41,16 +42,16 @@ def leaving_nothing():
 
 def run_ranks(n: int, *arguments: str, timeout: float = 120, **environment: str):
     """`mpiexec -n N python …`, as a user would, from this very environment."""
-    command = mpi.mpiexec()
+    command = mpiexec.find()
     assert command, "the tests need an mpiexec"
-    words = [command, "-n", str(n), *mpi.arguments(command), sys.executable, *arguments]
-    environment = dict(os.environ) | mpi.ENVIRONMENT | environment
+    words = [command, "-n", str(n), *mpiexec.arguments(command), sys.executable, *arguments]
+    environment = dict(os.environ) | mpiexec.ENVIRONMENT | environment
     pipe = subprocess.PIPE
     ran = subprocess.Popen(words, env=environment, stdout=pipe, stderr=pipe, text=True)
     try:
         out, err = ran.communicate(timeout=timeout)
     except BaseException:
-        reaper.end([ran.pid])  # mpiexec and its ranks: an orphan would eat a core
+        watchdog.end([ran.pid])  # mpiexec and its ranks: an orphan would eat a core
         raise
     return subprocess.CompletedProcess(words, ran.returncode, out, err)
 

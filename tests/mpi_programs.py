@@ -9,18 +9,19 @@ import time
 import numpy as np
 import torch
 
-from easgd_lib import Settings, datasets, rank, simulate
-from easgd_lib.centers.allreduce import AllreduceCenter
-from easgd_lib.centers.courier import Courier, LayerCourier
-from easgd_lib.centers.server import ServerCenter, serve
-from easgd_lib.centers.window import WindowCenter
-from easgd_lib.clock import TimeModel
-from easgd_lib.errors import MPIError
-from easgd_lib.methods import METHODS, VARIANTS, Terms, method_of, terms_of
-from easgd_lib.mpi import PeerFailed, World
-from easgd_lib.objectives import Digits, Quadratic
-from easgd_lib.settings import SERVED
-from easgd_lib.worker import answering, carry_out
+from easgd_lib import Settings, datasets, simulate
+from easgd_lib.errors import MPIError, PeerFailed
+from easgd_lib.learning.objectives import Digits, Quadratic
+from easgd_lib.learning.worker import answering, carry_out
+from easgd_lib.method.algorithms import METHODS, VARIANTS, Terms, method_of, terms_of
+from easgd_lib.method.settings import SERVED
+from easgd_lib.parallel import rank
+from easgd_lib.parallel.centers.allreduce import AllreduceCenter
+from easgd_lib.parallel.centers.channel import Courier, LayerCourier
+from easgd_lib.parallel.centers.server import ServerCenter, serve
+from easgd_lib.parallel.centers.window import WindowCenter
+from easgd_lib.parallel.world import World
+from easgd_lib.simulation.clock import TimeModel
 
 
 def everybody(world: World, mine, like) -> np.ndarray:

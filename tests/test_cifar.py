@@ -12,12 +12,12 @@ import torch
 import torchvision
 
 from easgd_lib import Run, Settings, __main__, datasets, models, simulate
-from easgd_lib.clock import TimeModel
 from easgd_lib.errors import DataError, SettingsError
-from easgd_lib.evaluate import Evaluator
-from easgd_lib.flat import Flat
-from easgd_lib.methods import METHODS
-from easgd_lib.objectives import Digits
+from easgd_lib.learning.evaluate import Evaluator
+from easgd_lib.learning.flat import Flat
+from easgd_lib.learning.objectives import Digits
+from easgd_lib.method.algorithms import METHODS
+from easgd_lib.simulation.clock import TimeModel
 
 EACH = 20  # images in each of the six files
 TIMES = TimeModel(per_image=1e-4)

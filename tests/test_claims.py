@@ -6,11 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from easgd_lib import Run, claims, figures, ledger, paper_figures, paths, redraw
-from easgd_lib.claims import IN_PART, NOT, REFUTED, REPRODUCED, UNTESTED, VERDICTS, verdict
-from easgd_lib.experiments import COMPLETE, FULL, Experiment, Planned, Records, conduct
-from easgd_lib.experiments.paper import BY_PERIOD, NINETY_NINE
-from easgd_lib.experiments.report import FIGURE_3, PERIODS, SUSPECTS
+from easgd_lib import Run, claims, figures, ledger, paths
+from easgd_lib.reproduction import redraw
+from easgd_lib.reproduction.claims import (
+    IN_PART,
+    NOT,
+    REFUTED,
+    REPRODUCED,
+    UNTESTED,
+    VERDICTS,
+    verdict,
+)
+from easgd_lib.reproduction.experiments import COMPLETE, FULL, Experiment, Planned, Records, conduct
+from easgd_lib.reproduction.experiments.kth import FIGURE_3, PERIODS, SUSPECTS
+from easgd_lib.reproduction.experiments.paper import BY_PERIOD, NINETY_NINE
+from easgd_lib.reproduction.figures import from_theory as paper_figures
 from helpers import made_up
 
 CLAIMS = {claim.id: claim for claim in claims.all_claims()}

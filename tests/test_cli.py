@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from easgd_lib import datasets, doctor, mpi, paths
-from easgd_lib.settings import SUSPECTS
+from easgd_lib import datasets, doctor, paths
+from easgd_lib.method.settings import SUSPECTS
 from helpers import assert_one_line, cluster_processes, easgd
 
 
@@ -101,7 +101,9 @@ def test_doctor_says_what_to_mend(tmp_path, monkeypatch):
         '#!/bin/sh\n[ "$1" = --version ] && exec echo other MPI\nshift 2\n"$@"; "$@"\n'
     )
     foreign.chmod(0o755)
-    monkeypatch.setattr(mpi, "mpiexec", lambda: str(foreign))
+    from easgd_lib.parallel import mpiexec
+
+    monkeypatch.setattr(mpiexec, "find", lambda: str(foreign))
     check = next(check for check in doctor.examine() if check.name == "two ranks")
     assert "another MPI" in check.found
     assert "PATH" in check.cure

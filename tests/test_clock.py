@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from easgd_lib import Run, Settings, simulate
-from easgd_lib.clock import CALIBRATED, TimeModel
 from easgd_lib.errors import DataError, SettingsError
-from easgd_lib.methods import METHODS, VARIANTS
-from easgd_lib.objectives import Quadratic
+from easgd_lib.learning.objectives import Quadratic
+from easgd_lib.method.algorithms import METHODS, VARIANTS
+from easgd_lib.simulation.clock import CALIBRATED, TimeModel
 
 EQUAL = TimeModel(step=1.0)  # all workers equally fast, exchanges free
 UNEQUAL = TimeModel(step=1.0, spread=0.3, latency=0.1)

@@ -13,12 +13,12 @@ import psutil
 import pytest
 
 from easgd_lib import Run, Settings, simulate
-from easgd_lib.clock import TimeModel
 from easgd_lib.errors import NotFinite
-from easgd_lib.experiments import COMPLETE, FULL, QUICK, Experiment, Size, conduct
-from easgd_lib.experiments.paper import BY_RATE, PERIOD, RATES, TUNING, best_rate
-from easgd_lib.experiments.report import FIGURE_3
-from easgd_lib.settings import SUSPECTS
+from easgd_lib.method.settings import SUSPECTS
+from easgd_lib.reproduction.experiments import COMPLETE, FULL, QUICK, Experiment, Size, conduct
+from easgd_lib.reproduction.experiments.kth import FIGURE_3
+from easgd_lib.reproduction.experiments.paper import BY_RATE, PERIOD, RATES, TUNING, best_rate
+from easgd_lib.simulation.clock import TimeModel
 from helpers import made_up
 
 SHORTEST = replace(FULL, seconds=FULL.seconds / 4, steps=FULL.steps // 4, seeds=(0,))
@@ -211,7 +211,7 @@ FOREVER = textwrap.dedent("""
     import pathlib, signal, sys
     sys.path.insert(0, sys.argv[1])
     from easgd_lib import paths
-    from easgd_lib.experiments import QUICK, conduct
+    from easgd_lib.reproduction.experiments import QUICK, conduct
     from test_experiments import tiny
     signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
     paths.RUNS = pathlib.Path(sys.argv[2])

@@ -5,20 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
-from easgd_lib import (
-    Run,
-    figures,
-    models,
-    network_figure,
-    paper_figures,
-    paths,
-    redraw,
-    report_figures,
-    theory_figures,
-)
-from easgd_lib.experiments import COMPLETE, FULL, QUICK, Records, conduct
-from easgd_lib.experiments.report import FIGURE_3
-from easgd_lib.records import CENTER
+from easgd_lib import Run, figures, kth_figures, models, paths, theory_figures
+from easgd_lib.learning.records import CENTER
+from easgd_lib.reproduction import redraw
+from easgd_lib.reproduction.experiments import COMPLETE, FULL, QUICK, Records, conduct
+from easgd_lib.reproduction.experiments.kth import FIGURE_3
+from easgd_lib.reproduction.figures import from_theory as paper_figures
+from easgd_lib.reproduction.figures import network as network_figure
 from helpers import made_up
 
 
@@ -35,7 +28,7 @@ def records(runs) -> Records:
 def test_the_same_records_give_the_same_bytes(records, tmp_path):
     contents = []
     for folder in ("one", "two"):
-        drawn = report_figures.ALL["figure3"](records)
+        drawn = kth_figures.ALL["figure3"](records)
         stem = tmp_path / folder / "figure3"
         figures.save(drawn.figure, stem, drawn.words, drawn.points)
         contents.append(
@@ -49,11 +42,11 @@ def test_the_same_records_give_the_same_bytes(records, tmp_path):
     ("name", "against"), [("figure3", "seconds"), ("figure3-samples", "samples")]
 )
 def test_figure_3_has_both_exchanges_all_curves_and_all_settings(records, name, against):
-    drawn = report_figures.ALL[name](records)
+    drawn = kth_figures.ALL[name](records)
     panels = drawn.figure.axes
-    assert len(panels) == 2 * len(report_figures.PANELS)
+    assert len(panels) == 2 * len(kth_figures.PANELS)
     titles = [panels[0].get_title(loc="left"), panels[3].get_title(loc="left")]
-    assert titles == [report_figures.OURS, report_figures.REPORTS]
+    assert titles == [kth_figures.OURS, kth_figures.REPORTS]
     statement = drawn.figure.get_suptitle()
     for word in ("p = 2", "η = 0.01", "β = 0.9", "batch 100", "1 thread", "5,000 real digits"):
         assert word in statement
@@ -61,17 +54,17 @@ def test_figure_3_has_both_exchanges_all_curves_and_all_settings(records, name, 
     for panel in panels:
         centers = [line for line in panel.lines if line.get_marker() != "None"]
         workers = [line for line in panel.lines if line.get_marker() == "None"]
-        assert len(centers) == len(report_figures.CURVES)
+        assert len(centers) == len(kth_figures.CURVES)
         assert len(workers) == 4, "SGD's x is its center"
     assert {label.get_text() for label in drawn.figure.legends[0].get_texts()} == {
-        label for label, _, _ in report_figures.CURVES.values()
+        label for label, _, _ in kth_figures.CURVES.values()
     }
-    assert panels[3].get_xlabel() == report_figures.AXES[against]
+    assert panels[3].get_xlabel() == kth_figures.AXES[against]
 
 
 def test_figure_3_shows_what_the_records_say(records):
     """Ends of the centers' lines; and a curve below the axis is mentioned, not lost."""
-    panels = report_figures.ALL["figure3"](records).figure.axes
+    panels = kth_figures.ALL["figure3"](records).figure.axes
     ends = {name: runs[0].final_test_accuracy for name, runs in FIGURE_3.stored(QUICK).items()}
     for panel, scheme in ((panels[2], "easgd"), (panels[5], "report")):
         drawn = [line.get_ydata()[-1] for line in panel.lines if line.get_marker() != "None"]
@@ -82,9 +75,9 @@ def test_figure_3_shows_what_the_records_say(records):
 
 
 def test_curves_of_figure_3_differ_without_colour(records):
-    dashes = [dashes for _, _, dashes in report_figures.CURVES.values()]
+    dashes = [dashes for _, _, dashes in kth_figures.CURVES.values()]
     assert len(set(dashes)) == len(dashes)
-    for panel in report_figures.ALL["figure3"](records).figure.axes:
+    for panel in kth_figures.ALL["figure3"](records).figure.axes:
         markers = [line.get_marker() for line in panel.lines if line.get_marker() != "None"]
         assert len(set(markers)) == len(markers) == len(dashes)
 
@@ -113,7 +106,7 @@ def test_the_committed_figures_are_drawn_from_the_committed_records(committed, n
 
 def test_the_readme_quotes_figure_3():
     readme = (paths.ROOT / "README.md").read_text()
-    assert report_figures.summary(FIGURE_3.stored(COMPLETE)) in readme
+    assert kth_figures.summary(FIGURE_3.stored(COMPLETE)) in readme
 
 
 def test_the_papers_figures_are_those_of_the_theory(tmp_path):

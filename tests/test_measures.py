@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from easgd_lib import Run, Settings, measures
-from easgd_lib.evaluate import TRAIN_SUBSET
-from easgd_lib.measures import Sample, below, each_below, errors, sample
+from easgd_lib import Run, Settings, metrics
+from easgd_lib.learning.evaluate import TRAIN_SUBSET
+from easgd_lib.metrics import Sample, below, each_below, errors, sample
 from helpers import made_up
 
 MNIST = Settings("easgd", workers=2, data="mnist")
@@ -17,43 +17,43 @@ NEVER = math.inf
 def test_the_second_of_a_level_lies_between_two_photographs():
     """Photographs at 0, 1, 2, 3, 4 s."""
     run = made_up(MNIST, accuracies=(0.1, 0.5, 0.6, 0.4, 0.9))
-    assert measures.seconds_to(run, 0.55) == pytest.approx(1.5), "the first time of two"
-    assert measures.seconds_to(run, 0.65) == pytest.approx(3.5)
-    assert measures.seconds_to(run, 0.6) == pytest.approx(2.0)
-    assert measures.seconds_to(run, 0.9) == pytest.approx(4.0)
-    assert measures.seconds_to(run, 0.91) == NEVER
-    assert measures.seconds_to(run, 0.3) == 1.0, "from the start no line is straight"
-    assert measures.seconds_to(run, 0.05) == 0.0, "there from the start"
+    assert metrics.seconds_to(run, 0.55) == pytest.approx(1.5), "the first time of two"
+    assert metrics.seconds_to(run, 0.65) == pytest.approx(3.5)
+    assert metrics.seconds_to(run, 0.6) == pytest.approx(2.0)
+    assert metrics.seconds_to(run, 0.9) == pytest.approx(4.0)
+    assert metrics.seconds_to(run, 0.91) == NEVER
+    assert metrics.seconds_to(run, 0.3) == 1.0, "from the start no line is straight"
+    assert metrics.seconds_to(run, 0.05) == 0.0, "there from the start"
 
 
 def test_errors_at_the_end_and_on_the_way():
     run = made_up(MNIST, accuracies=(0.1, 0.5, 0.9))
-    assert measures.test_error(run) == pytest.approx(0.1)
-    assert measures.train_error(run) == measures.train_error(run, 0) == pytest.approx(0.1)
-    assert measures.least_error(made_up(MNIST, (0.1, 0.9, 0.5))) == pytest.approx(0.1)
-    assert measures.error_at(run, 1.5) == pytest.approx(0.3)
-    assert measures.error_at(run, 99) == pytest.approx(0.1)
+    assert metrics.test_error(run) == pytest.approx(0.1)
+    assert metrics.train_error(run) == metrics.train_error(run, 0) == pytest.approx(0.1)
+    assert metrics.least_error(made_up(MNIST, (0.1, 0.9, 0.5))) == pytest.approx(0.1)
+    assert metrics.error_at(run, 1.5) == pytest.approx(0.3)
+    assert metrics.error_at(run, 99) == pytest.approx(0.1)
 
 
 def test_roughness_is_the_largest_fall():
-    assert measures.roughness(made_up(MNIST, (0.1, 0.8, 0.5, 0.9, 0.7))) == pytest.approx(0.3)
-    assert measures.roughness(made_up(MNIST, (0.1, 0.8, 0.9))) == 0
+    assert metrics.roughness(made_up(MNIST, (0.1, 0.8, 0.5, 0.9, 0.7))) == pytest.approx(0.3)
+    assert metrics.roughness(made_up(MNIST, (0.1, 0.8, 0.9))) == 0
 
 
 def test_what_exchanging_takes():
     run = made_up(MNIST, exchanging=0.25)
-    assert measures.exchanging(run) == pytest.approx(0.25)
-    assert measures.exchange_seconds(run) == pytest.approx(0.25 / run.exchanges)
-    assert measures.images_per_second(run) == run.images_per_second
+    assert metrics.exchanging(run) == pytest.approx(0.25)
+    assert metrics.exchange_seconds(run) == pytest.approx(0.25 / run.exchanges)
+    assert metrics.images_per_second(run) == run.images_per_second
 
 
 def test_a_run_that_diverged_knows_nothing_and_never_arrives():
-    assert measures.test_error(LOST) == measures.train_error(LOST) == 0.9
-    assert measures.least_error(LOST) == 0.9
-    assert measures.error_at(LOST, 1.0) == measures.roughness(LOST) == 0.9
-    assert measures.seconds_to(LOST, 0.0) == NEVER
-    assert math.isnan(measures.exchanging(LOST))
-    assert math.isnan(measures.exchange_seconds(LOST))
+    assert metrics.test_error(LOST) == metrics.train_error(LOST) == 0.9
+    assert metrics.least_error(LOST) == 0.9
+    assert metrics.error_at(LOST, 1.0) == metrics.roughness(LOST) == 0.9
+    assert metrics.seconds_to(LOST, 0.0) == NEVER
+    assert math.isnan(metrics.exchanging(LOST))
+    assert math.isnan(metrics.exchange_seconds(LOST))
     both = sample([made_up(MNIST, (0.1, 0.9)), LOST])
     assert both.values == pytest.approx((0.1, 0.9))
     assert both.mean == pytest.approx(0.5)
@@ -79,9 +79,9 @@ def test_a_gap_that_a_test_set_cannot_resolve_is_a_tie():
         near, far = (errors([made_up(settings, (0.1, 0.9 - f * least))]) for f in (0.9, 1.1))
         assert below(one, near) == below(near, one) == 0
         assert (below(one, far), below(far, one)) == (1, -1)
-    few = measures.train_errors([made_up(MNIST, (0.1, 0.9))])
+    few = metrics.train_errors([made_up(MNIST, (0.1, 0.9))])
     assert few.resolution == pytest.approx((0.09 / TRAIN_SUBSET) ** 0.5)
-    assert sample([made_up(MNIST)], measures.images_per_second).resolution == 0
+    assert sample([made_up(MNIST)], metrics.images_per_second).resolution == 0
 
 
 def test_never_is_later_than_any_second_and_as_late_as_never():
@@ -93,5 +93,5 @@ def test_never_is_later_than_any_second_and_as_late_as_never():
 
 
 def test_what_is_unknown_is_a_tie():
-    unknown = sample([LOST], measures.exchanging)
+    unknown = sample([LOST], metrics.exchanging)
     assert below(unknown, Sample((0.1,))) == below(Sample((0.1,)), unknown) == 0

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easgd_lib import Settings, datasets, simulate
-from easgd_lib.clock import TimeModel
 from easgd_lib.errors import SettingsError
-from easgd_lib.methods import METHODS, VARIANTS
-from easgd_lib.objectives import Quadratic
+from easgd_lib.learning.objectives import Quadratic
+from easgd_lib.method.algorithms import METHODS, VARIANTS
+from easgd_lib.simulation.clock import TimeModel
 from plain_loops import PlainLoops
 
 CASES = [
@@ -120,7 +120,7 @@ def test_averages_change_only_what_is_evaluated():
 
 
 def test_your_own_method_runs_too():
-    from easgd_lib.methods import EASGD
+    from easgd_lib.method.algorithms import EASGD
 
     class Still(EASGD):
         def step(self):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from easgd_lib import Run, mpi
-from easgd_lib.settings import SERVED
+from easgd_lib import Run
+from easgd_lib.method.settings import SERVED
+from easgd_lib.parallel import mpiexec
 from helpers import assert_one_line, run_ranks
 
 PROGRAMS = str(Path(__file__).with_name("mpi_programs.py"))
@@ -153,7 +154,7 @@ def test_the_mpiexec_of_another_mpi_is_named():
         timeout=60,
         check=False,
     )
-    assert_one_line(ran, "started 3 ranks", "belongs to another MPI", str(mpi.mpiexec()))
+    assert_one_line(ran, "started 3 ranks", "belongs to another MPI", str(mpiexec.find()))
 
 
 def test_no_shared_memory_left_says_so(tmp_path):

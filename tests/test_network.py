@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from easgd_lib import Settings, datasets, models, simulate
-from easgd_lib.clock import TimeModel
-from easgd_lib.evaluate import Evaluator
-from easgd_lib.flat import Flat, digest
-from easgd_lib.methods import METHODS
-from easgd_lib.objectives import Digits
+from easgd_lib.learning.evaluate import Evaluator
+from easgd_lib.learning.flat import Flat, digest
+from easgd_lib.learning.objectives import Digits
+from easgd_lib.method.algorithms import METHODS
+from easgd_lib.simulation.clock import TimeModel
 
 
 def test_the_report_s_sizes():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easgd_lib import Settings, methods, mistakes, properties, rules, simulate
-from easgd_lib.objectives import Quadratic
+from easgd_lib.learning.objectives import Quadratic
 
 FOUND_BY = {
     mistakes.SummedWorkers: {"agreement is rest", "sum is conserved"},
@@ -92,7 +92,7 @@ class _Stream:
     """h x²/2 with worker i's noise, whoever asks."""
 
     def __init__(self, seed, worker):
-        from easgd_lib.datasets import generator
+        from easgd_lib.learning.datasets import generator
 
         self.noise = generator(seed, worker)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from easgd_lib import rules
-from easgd_lib.methods import METHODS, Gradient, Pull, Push
-from easgd_lib.settings import Settings
+from easgd_lib.method.algorithms import METHODS, Gradient, Pull, Push
+from easgd_lib.method.settings import Settings
 
 
 def follow(method, center: float, steps: int, gradient=lambda x: x):

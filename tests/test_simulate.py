@@ -5,7 +5,7 @@ import pytest
 
 from easgd_lib import Run, Settings, simulate
 from easgd_lib.errors import NotFinite
-from easgd_lib.objectives import Quadratic
+from easgd_lib.learning.objectives import Quadratic
 
 
 def independent(p, eta, alpha, tau, delta, x, center, turns, h):

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from easgd_lib import Settings, simulate, theory
-from easgd_lib.errors import SettingsError
-from easgd_lib.objectives import DoubleWell, MultiplicativeNoise, Quadratic
+from easgd_lib.learning.objectives import DoubleWell, MultiplicativeNoise, Quadratic
 
 SEEDS = range(12)
 UPDATES = ("jacobi", "gauss_seidel", "step_first")
@@ -761,7 +760,7 @@ def test_what_is_left_out_is_one():
     ],
 )
 def test_what_makes_no_sense_is_refused(call, message):
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(ValueError, match=message):
         call()
 
 

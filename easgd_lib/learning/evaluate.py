@@ -1,0 +1,107 @@
+"""Loss and accuracy of a snapshot, outside the timed region and away from every worker."""
+
+import torch
+from torch import Tensor
+
+from easgd_lib.learning import models
+from easgd_lib.learning.datasets import TEST_IMAGES, Dataset
+from easgd_lib.learning.flat import Flat
+from easgd_lib.learning.records import CENTER
+from easgd_lib.learning.worker import Snapshot
+from easgd_lib.method.algorithms import evaluates_x
+
+TRAIN_SUBSET = 2_000  # training accuracy is taken on these first images, the same for all
+STATISTICS_SUBSET = 1_000  # and BatchNorm's statistics are those of these
+CHUNK = 250
+
+
+class Evaluator:
+    """Evaluates parameter vectors on fixed images.
+
+    BatchNorm's running statistics belong to no vector: a center never saw a batch, and those
+    of a worker, which stay with it, belong to another x. So they are recomputed for each
+    vector on fixed training images, averaged over chunks. (`with_statistics_of` shows what
+    borrowing them costs.)
+    """
+
+    def __init__(self, data: Dataset):
+        self.network = models.build(seed=0, data=data.name).eval()
+        self.flat = Flat(self.network)
+        self.train = data.pixels(data.train_images[:TRAIN_SUBSET])
+        self.train_labels = data.train_labels[:TRAIN_SUBSET]
+        self.test, self.test_labels = data.pixels(data.test_images), data.test_labels
+        modules = self.network.modules()
+        self.norms = [module for module in modules if isinstance(module, torch.nn.BatchNorm2d)]
+        for norm in self.norms:
+            norm.momentum = None  # a plain average over the chunks
+
+    @torch.inference_mode()
+    def __call__(self, vector: Tensor) -> dict[str, float]:
+        """`train_accuracy`, `test_accuracy` (fractions) and `train_loss` of `vector`."""
+        self.flat.vector.copy_(vector)
+        self._recompute_statistics()
+        train = self._predict(self.train)
+        test = self._predict(self.test)
+        return {
+            "train_accuracy": _accuracy(train, self.train_labels),
+            "test_accuracy": _accuracy(test, self.test_labels),
+            "train_loss": torch.nn.functional.cross_entropy(train, self.train_labels).item(),
+        }
+
+    @torch.inference_mode()
+    def with_statistics_of(self, network: torch.nn.Module, vector: Tensor) -> float:
+        """Test accuracy of `vector` with BatchNorm's statistics taken from another network.
+
+        For comparison: it is what one gets who sends the parameters and forgets the buffers.
+        """
+        self.flat.vector.copy_(vector)
+        for ours, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
+            ours.copy_(theirs)
+        return _accuracy(self._predict(self.test), self.test_labels)
+
+    def _recompute_statistics(self):
+        if not self.norms:
+            return  # the paper's network has none
+        for norm in self.norms:
+            norm.reset_running_stats()
+        self.network.train()
+        self._predict(self.train[:STATISTICS_SUBSET])
+        self.network.eval()
+
+    def _predict(self, images: Tensor) -> Tensor:
+        return torch.cat([self.network(chunk) for chunk in images.split(CHUNK)])
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> float:
+    return (logits.argmax(1) == labels).double().mean().item()
+
+
+def worker_too(settings) -> bool:
+    """Whether worker 0 has a curve of its own, beside that of what is evaluated."""
+    return settings.worker_curve and not evaluates_x(settings)
+
+
+def images_per_vector(data: str) -> int:
+    """How many images evaluating one vector looks at."""
+    return TEST_IMAGES[data] + TRAIN_SUBSET + STATISTICS_SUBSET
+
+
+def jobs(snapshots: list[Snapshot], *, with_worker: bool) -> list[tuple]:
+    """What there is to evaluate: (seconds, step, rank, vector), center first, then worker 0."""
+    centers = [(s.seconds, s.step, CENTER, s.center) for s in snapshots]
+    return centers + [(s.seconds, s.step, 0, s.x) for s in snapshots if with_worker]
+
+
+def carry_out(data: Dataset, jobs: list[tuple]) -> list[dict]:
+    """Evaluate these, in their order; each result keeps its seconds, step and rank.
+
+    A worker's `train_loss` is what it met on its batches, logged while it trained.
+    """
+    evaluator = Evaluator(data)
+    results = []
+    for seconds, step, rank, vector in jobs:
+        metrics = evaluator(vector)
+        if rank != CENTER:
+            del metrics["train_loss"]
+        results.append({"seconds": seconds, "step": step, "rank": rank, "metrics": metrics})
+    return results

@@ -1,0 +1,117 @@
+"""What the workers minimise. Every objective has `gradient(x, …)`, a fresh draw per call."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from easgd_lib.learning import models
+from easgd_lib.learning.datasets import Dataset, Stream, random_crops
+from easgd_lib.learning.flat import Flat
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """f(x) = h x²/2 with additive noise: the gradient is h x − σξ, ξ standard normal.
+
+    The model of the paper's section 7, in one or, coordinate by coordinate, d dimensions.
+    """
+
+    h: float = 1.0
+    sigma: float = 0.0
+
+    def gradient(self, x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A stochastic gradient at `x`, any shape."""
+        return self.h * x - self.sigma * generator.standard_normal(np.shape(x))
+
+
+@dataclass(frozen=True)
+class MultiplicativeNoise:
+    """f(x) = E[ξ] x²/2 with multiplicative noise: the gradient is ξx, ξ ~ Gamma(shape λ, rate ω).
+
+    E[ξ] = λ/ω and Var[ξ] = λ/ω²: a small λ is a wide spread. One draw per coordinate.
+    """
+
+    shape: float
+    rate: float
+
+    def gradient(self, x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A stochastic gradient at `x`, any shape."""
+        return generator.gamma(self.shape, 1 / self.rate, np.shape(x)) * x
+
+
+@dataclass(frozen=True)
+class DoubleWell:
+    """f(x) = (1 − x²)²/4 with additive noise: the gradient is x³ − x − σξ, ξ standard normal.
+
+    Two minima, ±1, and a maximum between: the smallest case where workers can disagree.
+    """
+
+    sigma: float = 0.0
+
+    def gradient(self, x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A stochastic gradient at `x`, any shape."""
+        return x**3 - x - self.sigma * generator.standard_normal(np.shape(x))
+
+
+class Digits:
+    """Cross-entropy of the data set's network on one worker's batches; plus λ/2 ‖x‖² on CIFAR-10.
+
+    Every worker builds the network from the same seed (same start) and draws from its
+    own stream (different data; on CIFAR-10 crops, flips and dropout too), unless a suspect
+    is switched on. BatchNorm statistics stay with the worker; what is evaluated gets its own
+    (`evaluate.py`). bfloat16 is autocast: parameters, gradients and messages remain float32.
+
+    Attributes
+    ----------
+    start : (d,) tensor
+        The starting point, a copy.
+    loss : float
+        Mean cross-entropy of the batch last drawn, at the point last asked for.
+    """
+
+    def __init__(self, data: Dataset, settings, worker: int):
+        self.data, self.settings, self.precision = data, settings, settings.precision
+        self.dtype = DTYPES[settings.precision]
+        own = worker + 1 if "own_start" in settings.suspects else 0
+        self.network = models.build(settings.seed + 1_000 * own, self.dtype, data.name).train()
+        self.flat = Flat(self.network)
+        self.start = self.flat.vector.clone()
+        drawn_by = 0 if "same_digits" in settings.suspects else worker
+        self._stream = len(data.train_labels), settings.batch_size, settings.seed, drawn_by
+        self.stream = Stream(*self._stream)
+        for module in self.network.modules():
+            if isinstance(module, models.Dropout):
+                module.chance = self.stream.generator  # the worker's one source of chance
+        self.loss = float("nan")
+
+    def first_batch(self) -> Tensor:
+        """The indices of the first batch, whatever was drawn since."""
+        return Stream(*self._stream).draw()
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """The next batch: pixels (n, channels, 28, 28) and labels (n,)."""
+        batch = self.stream.draw()
+        images = random_crops(self.data.train_images[batch], self.stream.generator)
+        return self.data.pixels(images, self.dtype), self.data.train_labels[batch]
+
+    @torch.no_grad()
+    def forward(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The network's logits on a batch, (n, 10), and nothing learnt from it."""
+        return self.network(batch[0])
+
+    def gradient(self, x: Tensor, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The gradient at `x`, (d,): a view that the next call overwrites."""
+        images, labels = batch
+        self.flat.vector.copy_(x)
+        self.flat.gradient.zero_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16"):
+            loss = nn.functional.cross_entropy(self.network(images), labels)
+        loss.backward()
+        self.loss = loss.item()
+        if self.network.l2:
+            self.flat.gradient.add_(self.flat.vector, alpha=self.network.l2)
+        return self.flat.gradient

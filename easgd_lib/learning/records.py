@@ -1,0 +1,220 @@
+"""Run: what a run leaves behind. Settings, series, time split, environment, in a small file."""
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from easgd_lib.errors import DataError
+from easgd_lib.method.settings import Settings
+
+CENTER = -1  # the center's rank in a series
+COLUMNS = ["seconds", "step", "samples", "rank", "metric", "value"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run.
+
+    Attributes
+    ----------
+    settings : Settings
+    final_test_accuracy : float
+        Of the center, a fraction of the whole test set.
+    images_per_second : float
+        All workers together, in the timed region.
+    seconds : float
+        The timed region, of the slowest worker.
+    time_split : dict
+        Seconds of `compute`, `data` and `communication`, summed over workers.
+    exchanges : int
+        Summed over workers.
+    series : DataFrame
+        Long form: seconds, step (a worker's own), samples (of all workers), rank
+        (−1: the center), metric, value.
+    environment : dict
+        Where it ran: data, versions, cores, threads, MPI.
+    diverged : str
+        What became infinite, and when; empty for a run that ended well.
+    """
+
+    settings: Settings
+    final_test_accuracy: float
+    images_per_second: float
+    seconds: float
+    time_split: dict
+    exchanges: int
+    series: pd.DataFrame
+    environment: dict
+    workers_lost: list = field(default_factory=list)
+    diverged: str = ""
+
+    @classmethod
+    def lost(cls, settings: Settings, why: str) -> "Run":
+        """A run that ended in numbers that are not finite: settings and cause are all there is."""
+        nothing = pd.DataFrame(columns=COLUMNS)
+        return cls(settings, float("nan"), 0.0, 0.0, {}, 0, nothing, {}, diverged=why)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The series as a tidy DataFrame."""
+        return self.series
+
+    def final(self, metric: str, rank: int = CENTER) -> float:
+        """The last value of a metric."""
+        return _last(self.series, metric, rank)
+
+    def to_dict(self) -> dict:
+        return {
+            "settings": self.settings.to_dict(),
+            "final_test_accuracy": None if self.diverged else self.final_test_accuracy,
+            "images_per_second": round(self.images_per_second, 1),
+            "seconds": round(self.seconds, 3),
+            "time_split": {name: round(spent, 4) for name, spent in self.time_split.items()},
+            "exchanges": self.exchanges,
+            "workers_lost": self.workers_lost,
+            "diverged": self.diverged,
+            "environment": self.environment,
+            "series": self.series.round({"seconds": 3, "value": 5}).to_dict("records"),
+        }
+
+    def save(self, path) -> Path:
+        """Write the record as JSON, a row of the series a line: whole, or not at all."""
+        record = self.to_dict()
+        rows = ",\n  ".join(json.dumps(row) for row in record.pop("series"))
+        head = json.dumps(record, indent=1).removesuffix("\n}")
+        text = f'{head},\n "series": [\n  {rows}\n ]\n}}\n'
+        return write_atomically(Path(path), text.encode())
+
+    def brief(self) -> "Run":
+        """The center's series and worker 0's alone: what the figures draw."""
+        kept = self.series["rank"].isin([CENTER, 0])
+        return replace(self, series=self.series[kept].reset_index(drop=True))
+
+    @classmethod
+    def from_dict(cls, record: dict) -> "Run":
+        """The run that `to_dict` wrote down."""
+        settings = Settings.from_dict(record["settings"])
+        table = pd.DataFrame(record["series"], columns=COLUMNS)
+        accuracy = record["final_test_accuracy"]
+        return cls(
+            **record
+            | {"settings": settings, "series": table}
+            | {"final_test_accuracy": float("nan") if accuracy is None else accuracy}
+        )
+
+    @classmethod
+    def load(cls, path) -> "Run":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            No record, or not one of ours.
+        """
+        return _read(Path(path), cls.from_dict)
+
+
+def settings_of(path: Path) -> Settings:
+    """The settings of a stored run, without its series."""
+    return _read(path, lambda record: Settings.from_dict(record["settings"]))
+
+
+def _read(path: Path, parse: Callable[[dict], Any]) -> Any:
+    try:
+        return parse(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not a readable run record: {error}") from error
+
+
+def write_atomically(path: Path, content: bytes) -> Path:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def series(accounts: list[dict], evaluations: list[dict]) -> pd.DataFrame:
+    """All workers' logs and the evaluated snapshots as one long table.
+
+    Each worker knows its own clock and count. The samples of all workers at one
+    moment are the sum of what each had then, interpolated between its log points.
+    """
+    rows = [
+        (seconds, step, account["worker"], "train_loss", loss)
+        for account in accounts
+        for seconds, step, _, loss in account["log"]
+    ]
+    rows += [
+        (e["seconds"], e["step"], e["rank"], metric, value)
+        for e in sorted(evaluations, key=lambda e: (e["rank"], e["seconds"]))
+        for metric, value in e["metrics"].items()
+    ]
+    table = pd.DataFrame(rows, columns=[c for c in COLUMNS if c != "samples"])
+    clocks = [
+        np.array([(0.0, 0), *((p[0], p[2]) for p in a["log"]), (a["seconds"], a["samples"])])
+        for a in accounts
+    ]
+    samples = sum(np.interp(table.seconds, clock[:, 0], clock[:, 1]) for clock in clocks)
+    table["samples"] = np.rint(samples).astype(int)
+    return table[COLUMNS]
+
+
+def assemble(settings: Settings, accounts: list, evaluations: list, environment: dict) -> Run:
+    """One record from what the workers noted and what was evaluated afterwards."""
+    table = series(accounts, evaluations)
+    activities = accounts[0]["time_split"]
+    return Run(
+        settings=settings,
+        final_test_accuracy=_last(table, "test_accuracy", CENTER),
+        images_per_second=sum(a["samples"] / a["seconds"] for a in accounts),
+        seconds=max(a["seconds"] for a in accounts),
+        time_split={name: sum(a["time_split"][name] for a in accounts) for name in activities},
+        exchanges=sum(a["exchanges"] for a in accounts),
+        series=table,
+        environment=environment,
+    )
+
+
+def _last(table: pd.DataFrame, metric: str, rank: int) -> float:
+    return float(table[(table.metric == metric) & (table["rank"] == rank)].value.iloc[-1])
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(psutil.Process().cpu_affinity()) if psutil.LINUX else psutil.cpu_count() or 1
+
+
+def environment(data, threads: int, ranks: int, mpi: str | None) -> dict:
+    """Where and with what a run was made."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": data.description,
+        "data_from": data.where,
+        "cores": cores(),
+        "threads_per_worker": threads,
+        "ranks": ranks,
+        "oversubscribed": threads * ranks > cores(),
+        "mpi": mpi,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "versions": {name: version(name) for name in ("torch", "numpy", "mpi4py", "ipyparallel")},
+    }

@@ -1,0 +1,1 @@
+"""This machine: is it set up (doctor), how fast are steps and exchanges (calibrate, benchmark)."""

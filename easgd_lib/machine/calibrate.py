@@ -1,0 +1,172 @@
+"""Measure what the virtual clock needs to know, and how far off its predictions then are."""
+
+import time
+from collections.abc import Iterator
+from statistics import mean
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from easgd_lib.learning import models, records
+from easgd_lib.learning.records import Run
+from easgd_lib.method.settings import Settings
+from easgd_lib.parallel.engines import Engines
+from easgd_lib.simulation import simulate
+from easgd_lib.simulation.clock import TimeModel
+
+WORKERS = 2
+BATCHES = (32, 64, 128)
+STEPS = 200  # timed steps of each batch size
+ROUNDS = 150  # timed exchanges of each kind
+WARM_UP = 20
+SMALL, WHOLE = 1, models.CONVNET_PARAMETERS  # floats: all latency, and the network
+BASE: dict[str, Any] = {"workers": WORKERS, "data": "sample", "threads": 1, "snapshots": 1}
+CASES: dict[str, dict[str, Any]] = {
+    "window, τ = 1": {"method": "easgd", "center": "window", "tau": 1},
+    "window, τ = 10": {"method": "eamsgd", "center": "window", "tau": 10},
+    "window, τ = 1, synchronous": {
+        "method": "easgd", "center": "window", "tau": 1, "order": "synchronous"
+    },
+    "server, τ = 1": {"method": "easgd", "center": "server", "tau": 1},
+    "server, τ = 10": {"method": "eamsgd", "center": "server", "tau": 10},
+    "allreduce, τ = 1": {"method": "easgd", "center": "allreduce", "tau": 1},
+}  # fmt: skip
+
+
+def measure(engines: Engines) -> dict:
+    """Time steps and exchanges on engines: the record that `TimeModel.calibrated` reads."""
+    everybody = engines.client[list(range(WORKERS))]
+    timed = {batch: np.concatenate(everybody.apply_sync(_steps, batch, STEPS)) for batch in BATCHES}
+    compute = {batch: times[:, 1].mean() for batch, times in timed.items()}
+    per_image, step = np.polyfit(list(compute), list(compute.values()), 1)
+    variation = timed[64][:, 1].std() / compute[64]
+    links = {center: _link(engines, center) for center in ("window", "server")}
+    return {
+        "step": {
+            "step": max(float(step), 0.0),
+            "per_image": float(per_image),
+            "data_per_image": float(mean(t[:, 0].mean() / b for b, t in timed.items())),
+            "spread": float(np.log1p(variation**2) ** 0.5),
+        },
+        "links": links,
+    }
+
+
+def _link(engines: Engines, center: str) -> dict[str, float]:
+    """Latency and bandwidth of one request, of two in an exchange."""
+    ranks = WORKERS + (center == "server")
+    times = {}
+    for size in (SMALL, WHOLE):
+        found = engines.client[list(range(ranks))].apply_sync(_exchanges, center, size, ROUNDS)
+        times[size] = mean(mean(each) for each in found if each) / 2
+    bandwidth = 4 * (WHOLE - SMALL) / (times[WHOLE] - times[SMALL])
+    return {"latency": times[SMALL], "bandwidth": bandwidth}
+
+
+class Check(NamedTuple):
+    """One case, run on MPI and predicted, several seeds each.
+
+    `real` and `predicted` are mean images per second; the accuracies are the center's, by seed.
+    """
+
+    case: str
+    real: float
+    predicted: float
+    real_accuracy: list[float]
+    predicted_accuracy: list[float]
+
+    @property
+    def ratio(self) -> float:
+        """Predicted over real images per second."""
+        return self.predicted / self.real
+
+
+def checks(engines: Engines, model: dict, seeds: int, steps: int) -> Iterator[Check]:
+    """Every case on MPI and under the virtual clock, the same seeds and steps."""
+    for case, difference in CASES.items():
+        runs = [Settings(**BASE | difference, steps=steps, seed=seed) for seed in range(seeds)]
+        times = TimeModel.from_record(model, runs[0].center)
+        real = [engines.train(settings) for settings in runs]
+        predicted = [Run.from_dict(simulate.train(settings, times=times)) for settings in runs]
+        speeds = [mean(run.images_per_second for run in group) for group in (real, predicted)]
+        accuracies = [[run.final_test_accuracy for run in group] for group in (real, predicted)]
+        yield Check(case, speeds[0], speeds[1], accuracies[0], accuracies[1])
+
+
+# Below: what runs on the engines.
+
+
+def _steps(batch_size: int, n: int) -> np.ndarray:
+    """Seconds of drawing and of computing of n steps, (n, 2)."""
+    import torch
+
+    from easgd_lib.learning import datasets
+    from easgd_lib.learning.objectives import Digits
+    from easgd_lib.learning.worker import keep_freed_memory
+    from easgd_lib.parallel.world import World
+
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    world = World.of(2)
+    settings = Settings("sgd", batch_size=batch_size, data="sample")
+    digits = Digits(datasets.load("sample"), settings, world.rank)
+    x = digits.start
+    times = np.empty((WARM_UP + n, 2))
+    for t in range(len(times)):
+        if t == WARM_UP:
+            world.barrier("the other engine")
+        began = time.perf_counter()
+        batch = digits.draw()
+        drawn = time.perf_counter()
+        x = x - settings.eta * digits.gradient(x, batch)
+        times[t] = drawn - began, time.perf_counter() - drawn
+    world.barrier("the other engine")
+    return times[WARM_UP:]
+
+
+def _exchanges(center: str, size: int, n: int) -> list[float]:
+    """Seconds of n exchanges with a gradient between them; nothing from the server."""
+    import torch
+
+    from easgd_lib.learning import datasets
+    from easgd_lib.learning.objectives import Digits
+    from easgd_lib.method.center import Terms
+    from easgd_lib.parallel import rank
+    from easgd_lib.parallel.centers.server import serve
+    from easgd_lib.parallel.world import World
+
+    torch.set_num_threads(1)
+    settings = Settings("easgd", workers=WORKERS, center=center, data="sample")
+    world = World.of(settings.ranks)
+    start = torch.zeros(size)
+    if center == "server" and world.rank == 0:
+        serve(world, start, Terms())
+        return []
+    digits = Digits(datasets.load("sample"), settings, world.rank)
+    there = rank.center_of(world, settings, start)
+    x, times = start, []
+    for _ in range(WARM_UP + n):
+        digits.gradient(digits.start, digits.draw())
+        began = time.perf_counter()
+        force = 0.4 * (x - there.pull())
+        there.push(force)
+        times.append(time.perf_counter() - began)
+        x = x - force
+    there.close()
+    return times[WARM_UP:]
+
+
+def record(model: dict, checked: list[Check], environment: dict) -> dict:
+    """What is stored: the model, how well it did, and where."""
+    return model | {
+        "checks": [check._asdict() | {"ratio": check.ratio} for check in checked],
+        "environment": environment,
+    }
+
+
+def environment() -> dict:
+    """Where it was measured."""
+    from easgd_lib.learning import datasets
+    from easgd_lib.parallel.world import library_version
+
+    return records.environment(datasets.load("sample"), 1, WORKERS, library_version())

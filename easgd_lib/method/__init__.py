@@ -1,0 +1,1 @@
+"""The update rules, the algorithm boxes, the exchange protocol, the settings. No MPI, no torch."""

@@ -1,0 +1,302 @@
+"""The methods: which rule a worker applies when. Each `step` reads like its algorithm box.
+
+A step is a generator. It *asks* for what it needs, a pull of x̃, a push of a change,
+a gradient at some point, and whoever drives it answers: a worker on MPI
+(`worker.py`) or the simulator (`simulate.py`). So each box is written once,
+and a method cannot know where the center lives or what a second is.
+
+Which x the gradient sees, and what x̃ gains:
+
+============ ========================== =====================================
+method       gradient at                the center adds
+============ ========================== =====================================
+`sgd`        x
+`msgd`       x + δv
+`easgd`      the saved x                α(x − x̃), at the saved x
+`eamsgd`     x + δv, x the saved one    α(x − x̃), at the saved x
+`downpour`   x, just pulled if τ | t    the sum of −ηg since the last push
+`mdownpour`  the x̃ just pulled          δv − ηg, v its own (Nesterov) momentum
+============ ========================== =====================================
+
+A leading `a` or `mva` adds a running or moving average z of what is evaluated.
+"""
+
+from collections.abc import Generator
+from typing import Any, ClassVar, NamedTuple
+
+from easgd_lib.method import rules
+from easgd_lib.method.center import Master, Pull, Push, State, Terms
+
+
+class Gradient(NamedTuple):
+    """Asks for a stochastic gradient at this point; a fresh batch every time."""
+
+    at: Any
+
+
+Request = Pull | Push | Gradient
+Step = Generator[Request, Any, None]
+
+
+class SGD:
+    """Sequential SGD, eq. (3). The gradient sees the current x; it is its own center."""
+
+    options: ClassVar[set[str]] = set()  # those of `Settings` that not every method uses
+    exchange: tuple[type, ...] = ()
+    held = True
+
+    def __init__(self, x, settings):
+        self.x = x
+        self.t = 0
+        self.settings = settings
+
+    @classmethod
+    def master(cls, settings) -> Master | None:
+        return None
+
+    @property
+    def evaluated(self):
+        """What a method without a center offers for evaluation."""
+        return self.x
+
+    @property
+    def eta(self) -> float:
+        return rules.learning_rate(self.settings.eta, self.settings.gamma, self.t)
+
+    @property
+    def exchange_is_due(self) -> bool:
+        """τ divides t, the worker's own step, counted from 0."""
+        return self.t % self.settings.tau == 0
+
+    def step(self) -> Step:
+        gradient = yield Gradient(self.x)
+        self.x = rules.sgd_step(self.x, gradient, self.eta)
+        self.t += 1
+
+
+class ASGD(SGD):
+    """SGD; evaluated is z, the mean of x_0 … x_t (paper section 5)."""
+
+    def __init__(self, x, settings):
+        super().__init__(x, settings)
+        self.average = x
+
+    @property
+    def evaluated(self):
+        return self.average
+
+    def rate(self) -> float:
+        return rules.uniform_rate(self.t)
+
+    def step(self) -> Step:
+        self.average = rules.moving_average(self.average, self.x, self.rate())
+        yield from super().step()
+
+
+class MVASGD(ASGD):
+    """SGD; evaluated is z, which follows x with a constant rate a (paper section 5)."""
+
+    options: ClassVar[set[str]] = {"average_rate"}
+
+    def rate(self) -> float:
+        return self.settings.average_rate
+
+
+class MSGD(SGD):
+    """Sequential SGD with Nesterov's momentum. The gradient sees x + δv."""
+
+    options: ClassVar[set[str]] = {"delta"}
+
+    def __init__(self, x, settings):
+        super().__init__(x, settings)
+        self.velocity = 0 * x
+
+    def look_ahead(self):
+        return rules.look_ahead(self.x, self.velocity, self.settings.delta)
+
+    def accelerate(self, gradient):
+        """v ← δv − ηg, and returned."""
+        self.velocity = rules.nesterov_velocity(
+            self.velocity, gradient, self.eta, self.settings.delta
+        )
+        return self.velocity
+
+    def step(self) -> Step:
+        gradient = yield Gradient(self.look_ahead())
+        self.x = rules.msgd_step(self.x, self.accelerate(gradient))
+        self.t += 1
+
+
+class EASGD(SGD):
+    """Figure 1 (paper Algorithm 1), and eqs. (7)-(8) where all workers step together.
+
+    The gradient sees the saved x, the one before the exchange.
+    """
+
+    options: ClassVar[set[str]] = {"tau", "alpha", "beta", "rho", "beta_per", "variant"}
+    exchange: tuple[type, ...] = (Pull, Push)
+
+    def force(self):
+        """One exchange. Returns the force on this worker: here the one the center gained."""
+        center = yield Pull()
+        force = rules.elastic_force(self.x, center, self.settings.alpha)
+        yield Push(force)
+        return force
+
+    def step(self) -> Step:
+        force = (yield from self.force()) if self.exchange_is_due else 0.0
+        gradient = yield Gradient(self.x)
+        self.x = rules.easgd_step(self.x, gradient, force, self.eta)
+        self.t += 1
+
+
+class EAMSGD(EASGD, MSGD):
+    """Paper Algorithm 2: EASGD whose local steps have Nesterov's momentum.
+
+    The gradient sees x + δv, x the saved one; the force is at x and never enters v.
+    """
+
+    options: ClassVar[set[str]] = EASGD.options | MSGD.options
+
+    def step(self) -> Step:
+        force = (yield from self.force()) if self.exchange_is_due else 0.0
+        gradient = yield Gradient(self.look_ahead())
+        self.x = rules.eamsgd_step(self.x, self.accelerate(gradient), force)
+        self.t += 1
+
+
+class GaussSeidel(EASGD):
+    """The worker is pulled to the *new* center (Zhang's thesis, arXiv:1605.02216, chapter 6).
+
+    The center moves by α(x − x̃), the worker by α(x − x̃'): two pairs, so nothing is conserved.
+    """
+
+    exchange: tuple[type, ...] = (Pull, Push, Pull)
+
+    def force(self):
+        yield from super().force()
+        new_center = yield Pull()
+        return rules.elastic_force(self.x, new_center, self.settings.alpha)
+
+
+class GaussSeidelEAMSGD(GaussSeidel, EAMSGD):
+    """EAMSGD pulled to the new center."""
+
+
+class StepFirst(EASGD):
+    """The local step, then the exchange, at the x after the step: the most common slip."""
+
+    def step(self) -> Step:
+        due = self.exchange_is_due
+        yield from super(EASGD, self).step()  # the local method's own: SGD, or MSGD
+        if due:
+            self.x = self.x - (yield from self.force())
+
+
+class StepFirstEAMSGD(StepFirst, EAMSGD):
+    """EAMSGD whose exchange follows the local step."""
+
+
+class DOWNPOUR(SGD):
+    """Paper Algorithm 3. The gradient sees the worker's x, which was the center at the last pull.
+
+    The worker pushes all it moved since then, and starts again from the center.
+    """
+
+    options: ClassVar[set[str]] = {"tau"}
+    exchange: tuple[type, ...] = (Push, Pull)
+
+    def __init__(self, x, settings):
+        super().__init__(x, settings)
+        self.accumulated = 0 * x  # the paper's v
+
+    def step(self) -> Step:
+        if self.exchange_is_due:
+            yield Push(self.accumulated)
+            self.x = rules.restart(self.x, (yield Pull()))
+            self.accumulated = 0 * self.x
+        gradient = yield Gradient(self.x)
+        self.x = rules.sgd_step(self.x, gradient, self.eta)
+        self.accumulated = rules.sgd_step(self.accumulated, gradient, self.eta)
+        self.t += 1
+
+
+class ADOWNPOUR(DOWNPOUR):
+    """DOWNPOUR; evaluated is z, the mean of all centers so far, t the master's clock."""
+
+    @classmethod
+    def master(cls, settings) -> Master:
+        def absorb(state: State, change, t: int) -> State:
+            center, average = state
+            average = rules.moving_average(average, center, cls.rate(settings, t))
+            return center + change, average
+
+        return Master(begin=lambda start: (start, start), absorb=absorb, shows=1)
+
+    @staticmethod
+    def rate(settings, t: int) -> float:
+        return rules.uniform_rate(t)
+
+
+class MVADOWNPOUR(ADOWNPOUR):
+    """DOWNPOUR; evaluated is z, which follows the center with a constant rate a."""
+
+    options: ClassVar[set[str]] = {"tau", "average_rate"}
+
+    @staticmethod
+    def rate(settings, t: int) -> float:
+        return settings.average_rate
+
+
+class MDOWNPOUR(SGD):
+    """Paper Algorithms 4 and 5: the workers only take gradients, the master has the momentum.
+
+    The gradient sees the x̃ just pulled; τ is 1. For the misprint see `rules.mdownpour_master`.
+    """
+
+    options: ClassVar[set[str]] = {"tau", "delta"}
+    exchange: tuple[type, ...] = (Pull, Push)
+    held = False
+
+    @classmethod
+    def master(cls, settings) -> Master:
+        def absorb(state: State, change, t: int) -> State:
+            center, velocity = state
+            return rules.mdownpour_master(center, velocity, change, settings.delta)
+
+        return Master(begin=lambda start: (start, 0 * start), absorb=absorb)
+
+    def step(self) -> Step:
+        self.x = rules.restart(self.x, (yield Pull()))
+        gradient = yield Gradient(self.x)
+        yield Push(-self.eta * gradient)
+        self.t += 1
+
+
+METHODS: dict[str, type[SGD]] = {
+    cls.__name__.lower(): cls
+    for cls in (SGD, MSGD, ASGD, MVASGD, EASGD, EAMSGD, DOWNPOUR, ADOWNPOUR, MVADOWNPOUR, MDOWNPOUR)
+}
+JACOBI = "jacobi"
+VARIANTS: dict[str, dict[str, type[SGD]]] = {
+    JACOBI: {"easgd": EASGD, "eamsgd": EAMSGD},
+    "gauss_seidel": {"easgd": GaussSeidel, "eamsgd": GaussSeidelEAMSGD},
+    "step_first": {"easgd": StepFirst, "eamsgd": StepFirstEAMSGD},
+}
+
+
+def method_of(settings) -> type[SGD]:
+    """The class that these settings name."""
+    return (VARIANTS[settings.variant] if settings.variant else METHODS)[settings.method]
+
+
+def evaluates_x(settings) -> bool:
+    """Whether what is evaluated is the worker's own x: no center, no average."""
+    method = method_of(settings)
+    return not (method.exchange or issubclass(method, ASGD))
+
+
+def terms_of(settings, method: type[SGD] | None = None) -> Terms:
+    """What the method of these settings, or another one, asks of its center."""
+    method = method or method_of(settings)
+    return Terms(settings.order, method.exchange, method.held, method.master(settings))

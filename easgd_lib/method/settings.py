@@ -1,0 +1,303 @@
+"""Settings: every hyper-parameter of a run in one frozen record."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from easgd_lib.errors import SettingsError
+from easgd_lib.method.algorithms import JACOBI, METHODS, VARIANTS
+
+CENTERS = ("window", "server", "allreduce", "local", "report")
+SERVED = ("server", "report")  # centers on a rank of their own
+ORDERS = ("asynchronous", "synchronous", "round_robin")
+OWN_ORDER = {"allreduce": "synchronous", "report": "round_robin"}  # centers that know one order
+BETA_PER = ("exchange", "step")
+PRECISIONS = ("float32", "bfloat16", "float64")
+DATASETS = ("sample", "mnist", "fashion-mnist", "cifar10")
+MAKE_DATA = ("mnist", "fashion-mnist")  # what `make data` downloads; cifar10, 170 MB, by name
+ELASTIC = ("alpha", "beta", "rho")
+# What the report's program did, or may have done, each to be switched on alone; and whether it
+# is a matter of the messages that a server sends.
+SUSPECTS = {
+    "layers": True,  # one message per layer, not one in all
+    "elements": True,  # every float copied into the message by itself
+    "root_computes": True,  # the server runs τ forward passes between two rounds of exchanges
+    "own_start": False,  # every process draws its own initial weights
+    "same_digits": False,  # all workers draw the same batches
+}
+OPTIONAL: dict[str, Any] = {
+    "order": "asynchronous",
+    "tau": 10,
+    "delta": 0.9,
+    "beta_per": "exchange",
+    "variant": JACOBI,
+    "average_rate": 0.001,
+}  # options that not every method uses, and their defaults
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hyper-parameters of one run, in the papers' symbols. Bad ones raise `SettingsError`.
+
+    An option that the method does not use must be left out, and then reads None.
+    Of α, β and ρ give one at most (none: β = 0.9, as in the paper); the others follow:
+
+    - ``beta_per="exchange"`` (the authors' code): α = β/p
+    - ``beta_per="step"`` (the report; the paper's footnote 8): α = β/(pτ)
+    - ρ = α/η
+    """
+
+    method: str
+    workers: int = 1  # p
+    eta: float = 0.02  # η, learning rate
+    alpha: float | None = None  # α, moving rate: fraction of x − x̃ moved at one exchange
+    beta: float | None = None  # β
+    rho: float | None = None  # ρ, elastic penalty
+    beta_per: str | None = None  # what β is spread over (default "exchange")
+    variant: str | None = None  # update order of an elastic exchange (default "jacobi")
+    tau: int | None = None  # τ, local steps between exchanges (default 10; mdownpour: 1)
+    delta: float | None = None  # δ, momentum (default 0.9)
+    average_rate: float | None = None  # a, of moving averages (default 0.001)
+    gamma: float = 0.0  # γ, decay η/(1 + γt)^½
+    batch_size: int = 64
+    data: str | None = None  # None: MNIST where it is found, else the sample
+    center: str = "window"  # where x̃ lives; "local": all in this process
+    order: str | None = None  # of exchanges (default "asynchronous"; allreduce: "synchronous")
+    seconds: float | None = None  # how long to train: one of the three,
+    steps: int | None = None  # steps of each worker,
+    epochs: float | None = None  # (default 1) N samples drawn by each worker
+    seed: int = 0
+    precision: str = "float32"
+    threads: int | None = None  # per worker; None: the cores shared out
+    snapshots: int = 12  # how often x̃ and worker 0 are photographed for the curves
+    worker_curve: bool = True  # evaluate worker 0's photographs too
+    allow_unstable: bool = False  # let α leave its limit: some lessons need the explosion
+    suspects: tuple[str, ...] = ()  # the report's suspects to switch on: see SUSPECTS
+    given: str | None = field(default=None, init=False, compare=False)  # which of α, β, ρ
+
+    def __post_init__(self):
+        if self.method not in METHODS:
+            raise SettingsError(f"unknown method {self.method!r}; choose from {', '.join(METHODS)}")
+        self._check_choices()
+        self._check_ranges()
+        self._refuse_unused()
+        self._fill_in()
+        method = METHODS[self.method]
+        self._check_suspects()
+        if method.exchange:
+            self._check_center()
+        elif self.workers != 1:
+            raise SettingsError(f"{self.method} is sequential: workers must be 1")
+        if "alpha" in method.options:
+            self._derive_elastic()
+            self._guard()
+
+    def _set(self, name: str, value: Any):
+        object.__setattr__(self, name, value)
+
+    def _check_choices(self):
+        choices = {
+            "beta_per": (None, *BETA_PER),
+            "variant": (None, *VARIANTS),
+            "center": CENTERS,
+            "order": (None, *ORDERS),
+            "precision": PRECISIONS,
+            "data": (None, *DATASETS),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                names = ", ".join(choice for choice in allowed if choice)
+                raise SettingsError(f"unknown {name} {getattr(self, name)!r}; choose from {names}")
+
+    def _check_ranges(self):
+        budgets = [name for name in ("seconds", "steps", "epochs") if getattr(self, name)]
+        if len(budgets) > 1:
+            raise SettingsError(f"give one of seconds, steps, epochs, not {' and '.join(budgets)}")
+        if all(getattr(self, name) is None for name in ("seconds", "steps", "epochs")):
+            self._set("epochs", 1.0)
+        for name, least in (
+            ("workers", 1),
+            ("tau", 1),
+            ("batch_size", 1),
+            ("steps", 1),
+            ("threads", 1),
+            ("snapshots", 1),
+            ("seed", 0),
+        ):
+            value = getattr(self, name)
+            if value is not None and (value != int(value) or value < least):
+                raise SettingsError(f"{name} must be a whole number of at least {least}: {value}")
+        for name in ("eta", "gamma"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise SettingsError(f"{name} must be finite and at least 0: {getattr(self, name)}")
+        for name in ("seconds", "epochs"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise SettingsError(f"{name} must be finite and more than 0: {value}")
+        if self.delta is not None and not 0 <= self.delta < 1:
+            raise SettingsError(f"delta must be at least 0 and less than 1: {self.delta}")
+        if self.average_rate is not None and not 0 < self.average_rate <= 1:
+            raise SettingsError(f"average_rate must be above 0, at most 1: {self.average_rate}")
+
+    def _refuse_unused(self):
+        """An option that does nothing would let its user believe that it did something."""
+        method = METHODS[self.method]
+        used = method.options | ({"order"} if method.exchange else set())
+        for name in (*OPTIONAL, *ELASTIC):
+            if getattr(self, name) is not None and name not in used:
+                raise SettingsError(f"{self.method} does not use {name}: leave it out")
+        if not method.exchange and self.center in (*SERVED, "allreduce"):
+            raise SettingsError(f"{self.method} has no center: leave {self.center} out")
+
+    def _fill_in(self):
+        method = METHODS[self.method]
+        defaults = OPTIONAL | ({"tau": 1} if self.method == "mdownpour" else {})
+        if self.center in OWN_ORDER:
+            defaults["order"] = OWN_ORDER[self.center]
+        for name, value in defaults.items():
+            used = name in method.options or (name == "order" and method.exchange)
+            if used and getattr(self, name) is None:
+                self._set(name, value)
+
+    def _check_center(self):
+        if self.method == "mdownpour" and self.tau != 1:
+            raise SettingsError(f"mdownpour exchanges every step: tau must be 1, not {self.tau}")
+        if self.order != (own := OWN_ORDER.get(self.center, self.order)):
+            raise SettingsError(f"center {self.center} is {own}: it knows no {self.order} order")
+        if self.center == "allreduce" and METHODS[self.method].master(self):
+            raise SettingsError(
+                f"center allreduce only adds, and {self.method} asks more of its center: "
+                f"use window, server or local"
+            )
+
+    def _check_suspects(self):
+        self._set("suspects", tuple(sorted(set(self.suspects))))
+        if unknown := set(self.suspects) - set(SUSPECTS):
+            names = ", ".join(SUSPECTS)
+            raise SettingsError(f"unknown suspect {unknown.pop()!r}; choose from {names}")
+        for name in self.suspects:
+            if not METHODS[self.method].exchange:
+                raise SettingsError(f"{self.method} does not use suspects: leave {name} out")
+            if SUSPECTS[name] and self.center not in SERVED:
+                raise SettingsError(f"{name} is about a server's messages: use --center server")
+        if "layers" in self.suspects and self.center == "report":
+            raise SettingsError("center report sends layer by layer already: leave layers out")
+
+    @property
+    def _exchanges_per_beta(self) -> int:
+        """How many exchanges β is spread over: p, or pτ where β is per step."""
+        return self.workers * (self.tau if self.beta_per == "step" else 1)
+
+    def _derive_elastic(self):
+        given = [name for name in ELASTIC if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise SettingsError(
+                f"give one of alpha, beta, rho, not {' and '.join(given)}: the others follow"
+            )
+        self._set("given", given[0] if given else "beta")
+        if not given:
+            self._set("beta", 0.9)
+        if self.given == "beta":
+            self._set("alpha", self.beta / self._exchanges_per_beta)
+        elif self.given == "rho":
+            self._set("alpha", self.eta * self.rho)
+        if self.given != "beta":
+            self._set("beta", self.alpha * self._exchanges_per_beta)
+        if self.given != "rho":
+            self._set("rho", self.alpha / self.eta if self.eta else None)
+
+    @property
+    def serialising(self) -> bool:
+        """Whether no other push falls between a worker's pull and its push."""
+        if self.order == "synchronous":
+            return False
+        return self.order == "round_robin" or self.center in (*SERVED, "local")
+
+    @property
+    def alpha_limit(self) -> float:
+        """The largest stable α of the exchange alone (ηh → 0).
+
+        Serialised exchanges are averages as long as α ≤ 1, whatever the update order.
+
+        Otherwise the worst case is that all p workers pull the same x̃ and stand at the
+        same x. One exchange then multiplies x − x̃ by
+
+        - 1 − (p + 1)α in the old pair's order, and where the step comes first
+          (paper Condition 17 as ηh → 0): α < 2/(p + 1).
+        - 1 − (p + 1)α + kα² where a worker is pulled to the new center and k of the
+          pushes are in it: all p if synchronous, else perhaps its own alone.
+        """
+        p = self.workers
+        if self.serialising:
+            return 1.0
+        if self.variant != "gauss_seidel":
+            return 2 / (p + 1)
+        k = p if self.order == "synchronous" else 1
+        discriminant = (p + 1) ** 2 - 8 * k
+        if discriminant < 0:  # the factor never reaches −1: it ends where it is 1 again
+            return (p + 1) / k
+        return ((p + 1) - discriminant**0.5) / (2 * k)
+
+    def _guard(self):
+        limit, sign = self.alpha_limit, "≤" if self.serialising else "<"
+        inside = 0 <= self.alpha <= limit and (self.serialising or self.alpha < limit)
+        if not (inside or self.allow_unstable):
+            raise SettingsError(
+                f"alpha = {self.alpha:.4g} is unstable: with {self.workers} workers, "
+                f"center {self.center}, order {self.order} it must be 0 ≤ alpha {sign} {limit:.4g} "
+                f"(allow_unstable lets you watch it explode)"
+            )
+
+    @property
+    def rho_effective(self) -> float | None:
+        """α/(ητ), the stiffness per local step."""
+        return self.rho / self.tau if self.rho is not None else None
+
+    @property
+    def summary(self) -> str:
+        """The settings that shape a curve, in one line and the papers' symbols."""
+        words = [self.method, f"p = {self.workers}", f"η = {self.eta:g}"]
+        if self.alpha is not None:
+            words.append(f"α = {self.alpha:.4g} (β = {self.beta:.4g} per {self.beta_per})")
+        if self.variant not in (None, JACOBI):
+            words[0] += f" ({self.variant.replace('_', '-')})"
+        words += [
+            f"{symbol} = {value:g}"
+            for symbol, value in (
+                ("τ", self.tau),
+                ("δ", self.delta),
+                ("γ", self.gamma),
+                ("a", self.average_rate),
+            )
+            if value
+        ]
+        return ", ".join([*words, f"batch {self.batch_size}", *self.suspects])
+
+    @property
+    def ranks(self) -> int:
+        """How many MPI ranks the run takes: the server is one more."""
+        return self.workers + (self.center in SERVED)
+
+    def replace(self, **changes) -> "Settings":
+        """These settings with some changed; α, β and ρ are derived anew from the one given."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        elastic = {name for name in ELASTIC if name != self.given or set(changes) & set(ELASTIC)}
+        values |= dict.fromkeys(elastic)
+        if set(changes) & {"seconds", "steps", "epochs"}:
+            values |= dict.fromkeys(("seconds", "steps", "epochs"))
+        if {self.center, changes.get("center")} & set(OWN_ORDER):
+            values["order"] = None  # which this center decides itself
+        return Settings(**(values | changes))
+
+    def to_dict(self) -> dict:
+        """All settings, the derived ones included, as plain numbers and words."""
+        return asdict(self) | {
+            "rho_effective": self.rho_effective,
+            "alpha_limit": self.alpha_limit,
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict) -> "Settings":
+        """The settings that `to_dict` wrote down."""
+        values = {f.name: record[f.name] for f in fields(cls) if f.init and f.name in record}
+        values |= {name: None for name in ELASTIC if name != record.get("given")}
+        return cls(**values)

@@ -1,0 +1,182 @@
+"""The center in an MPI shared-memory window: no server, the workers move x̃ themselves."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from easgd_lib.errors import MPIError
+from easgd_lib.method.center import Terms
+from easgd_lib.parallel.world import IDLE_LIMIT, World, shared_memory_folder
+
+HEADER = 64  # bytes before x̃: two counters on a cache line of their own
+
+
+class WindowCenter:
+    """x̃ in memory that all ranks of one computer map (MPI_Win_allocate_shared).
+
+    Asynchronous: a pull is the window itself, read without a lock, as in the authors'
+    code; a push holds a lock, so pushes from several workers at once lose nothing.
+    Other pushes may fall between a worker's pull and its push: the collective limit
+    on α holds. Synchronous: everybody waits for everybody before each request, and pushes
+    go in rank order. Round robin: exchanges take turns in rank order.
+
+    The lock is the kernel's (flock): the kernel frees it when its holder dies.
+
+    Parameters
+    ----------
+    world : World
+    start : (d,) tensor
+        Where x̃ begins; rank 0's is used.
+    terms : Terms
+        The order, what an exchange asks for, and what to do with a push.
+
+    Raises
+    ------
+    MPIError
+        Ranks on several computers, or no shared memory left.
+    """
+
+    def __init__(self, world: World, start: Tensor, terms: Terms):
+        from mpi4py import MPI
+
+        self.world, self.terms, self.order = world, terms, terms.order
+        self.asked = 0  # this worker's own requests
+        state = terms.begin(start)
+        size = HEADER + len(state) * start.numel() * start.element_size()
+        self._check_room(size)
+        self.window = MPI.Win.Allocate_shared(size if world.rank == 0 else 0, 1, comm=world.comm)
+        memory: Any = self.window.Shared_query(0)[0]
+        # All pushes and all turns so far. (Counting in NumPy takes 50 µs.)
+        self.pushes, self.turns = (memoryview(memory)[i : i + 8].cast("q") for i in (0, 8))
+        shape = len(state), start.numel()
+        self.state = torch.from_numpy(np.ndarray(shape, start.numpy().dtype, memory, HEADER))
+        self.lock = self._shared_lock()
+        if world.rank == 0:
+            self.pushes[0] = self.turns[0] = 0
+            self._store(state)
+        self._synchronise("the center's start")
+
+    def _check_room(self, size: int):
+        """Memory that is promised but not there kills the process on first touch: look first."""
+        from mpi4py import MPI
+
+        node = self.world.comm.Split_type(MPI.COMM_TYPE_SHARED)
+        one_computer = node.size == self.world.size
+        node.Free()
+        if not one_computer:
+            raise MPIError(
+                "center window needs all ranks on one computer; across several use --center server"
+            )
+        folder = shared_memory_folder()
+        if folder and (free := shutil.disk_usage(folder).free) < size:
+            raise MPIError(
+                f"no shared memory left: the center takes {size / 2**20:.1f} MiB, {folder} has "
+                f"{free / 2**20:.1f} MiB; free some (Docker: --shm-size=1g) or use --center server"
+            )
+
+    def _shared_lock(self) -> int:
+        """One lock file, opened by every rank on its own, gone from the folder at once."""
+        name = np.zeros(1024, np.uint8)
+        if self.world.rank == 0:
+            handle, path = tempfile.mkstemp(prefix="easgd-center-")
+            os.close(handle)
+            name[: len(path.encode())] = np.frombuffer(path.encode(), np.uint8)
+        self.world.share(name)
+        path = name.tobytes().rstrip(b"\0").decode()
+        lock = os.open(path, os.O_RDWR)
+        self.world.barrier("the center's lock")
+        if self.world.rank == 0:
+            os.unlink(path)
+        return lock
+
+    def _synchronise(self, what: str):
+        self.window.Sync()
+        self.world.barrier(what)
+        self.window.Sync()
+
+    def _store(self, state: tuple[Tensor, ...]):
+        for row, vector in zip(self.state, state, strict=True):
+            row.copy_(vector)
+
+    @property
+    def _requests(self) -> int:
+        """How many requests make an exchange."""
+        return len(self.terms.exchange)
+
+    def _begin_request(self, what: str):
+        """Wait until the order lets this worker ask for the next thing of its exchange."""
+        if self.order == "synchronous":
+            self._synchronise(what)
+        elif self.order == "round_robin" and self.asked % self._requests == 0:
+            self.world.wait(self._my_turn, "its turn to exchange")
+
+    def _end_request(self):
+        self.asked += 1
+        if self.order == "round_robin" and self.asked % self._requests == 0:
+            self.window.Sync()
+            self.turns[0] += 1
+            self.window.Sync()
+
+    def _my_turn(self) -> bool:
+        """Whether all exchanges before this worker's next one are done, in rank order."""
+        self.window.Sync()
+        return self.turns[0] == self._exchanges * self.world.size + self.world.rank
+
+    def _my_push(self) -> bool:
+        """Whether all pushes before this worker's next one are done, in rank order."""
+        self.window.Sync()
+        return self.pushes[0] == self._exchanges * self.world.size + self.world.rank
+
+    @property
+    def _exchanges(self) -> int:
+        return self.asked // self._requests
+
+    def _locked(self) -> bool:
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def pull(self) -> Tensor:
+        self._begin_request("the other workers to pull")
+        center = self.state[0]
+        if self.order == "round_robin":
+            center = center.clone()  # where the pull ends the turn, others move x̃ from now on
+        self._end_request()
+        return center
+
+    def push(self, change: Tensor) -> None:
+        self._begin_request("the other workers to push")
+        if self.order == "synchronous":
+            self.world.wait(self._my_push, "its turn to push")
+        self.world.wait(self._locked, "the center's lock")
+        try:
+            if self.terms.master:
+                self._store(self.terms.master.absorb(tuple(self.state), change, self.pushes[0]))
+            else:
+                self.state[0] += change
+            self.pushes[0] += 1
+            self.window.Sync()
+        finally:
+            fcntl.flock(self.lock, fcntl.LOCK_UN)
+        self._end_request()
+
+    def snapshot(self) -> Tensor:
+        return self.state[self.terms.shows].clone()
+
+    def close(self) -> Tensor:
+        self.world.barrier("the other workers to finish", IDLE_LIMIT)
+        final = self.snapshot()
+        del self.state  # the window's memory goes: never touch it again
+        self.pushes.release()
+        self.turns.release()
+        self.window.Free()
+        os.close(self.lock)
+        return final

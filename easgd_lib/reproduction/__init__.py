@@ -1,0 +1,1 @@
+"""The papers' experiments, their figures, the claims judged, and the ledger of all of it."""

@@ -1,0 +1,251 @@
+"""Run what is missing of the experiments: on MPI one by one, under the clock a core each."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from easgd_lib.errors import EasgdError, NotFinite
+from easgd_lib.learning.evaluate import images_per_vector
+from easgd_lib.learning.records import Run, cores, settings_of, write_atomically
+from easgd_lib.method.settings import Settings
+from easgd_lib.reproduction.experiments import Experiment, Planned, Size
+from easgd_lib.reproduction.experiments.cifar import CIFAR
+from easgd_lib.reproduction.experiments.kth import FIGURE_3, SUSPECTS
+from easgd_lib.reproduction.experiments.paper import (
+    BY_ALPHA,
+    BY_ORDER,
+    BY_PERIOD,
+    BY_RATE,
+    BY_WORKERS,
+    LONG_PERIODS,
+    NINETY_NINE,
+    SEQUENTIAL,
+    SIXTEEN,
+    TUNING,
+)
+from easgd_lib.simulation.clock import TimeModel
+
+ON_MPI = (FIGURE_3, SUSPECTS)
+# Tuning first: the others need its rates.
+SIMULATED = (
+    BY_PERIOD, BY_WORKERS, BY_RATE, LONG_PERIODS, SEQUENTIAL, BY_ALPHA, BY_ORDER, NINETY_NINE,
+    SIXTEEN,
+)  # fmt: skip
+TUNED = (BY_PERIOD, BY_WORKERS, SEQUENTIAL, BY_ORDER)  # at the rates that tuning found
+ALL = (*ON_MPI, TUNING, *SIMULATED)
+ON_REQUEST = (CIFAR,)  # days: run only where --only names it
+PROBE = 2.0  # seconds of gradients that say how fast this machine is
+OVERHEAD = 2.0  # seconds around each run: loading, starting
+IMAGES_PER_GRADIENT = 3  # evaluating an image takes a third of learning from one
+
+
+def missing(experiments: tuple[Experiment, ...], size: Size) -> list[Planned]:
+    """What must be run: the first seed of every experiment first, and nothing twice.
+
+    A run that has a record of these very settings, here or in another experiment, is not missing.
+    """
+    stored = _stored(size)
+    wanted = {_identity(each): each for each in reversed(_planned(experiments, size))}
+    runs = [each for identity, each in wanted.items() if identity not in stored]
+    runs.reverse()
+    return sorted(runs, key=lambda each: each.settings.seed)
+
+
+def share(experiments: tuple[Experiment, ...], size: Size):
+    """Copy the records of runs that another experiment has made already."""
+    stored = _stored(size)
+    for each in _planned(experiments, size):
+        twin = stored.get(_identity(each))
+        if twin and not _is_stored(each, size):
+            write_atomically(each.path(size), twin.read_bytes())
+
+
+def _planned(experiments: tuple[Experiment, ...], size: Size) -> list[Planned]:
+    return [each for experiment in experiments for each in experiment.planned(size)]
+
+
+def _stored(size: Size) -> dict[tuple, Path]:
+    """Every record there is, by what it is a record of."""
+    return {
+        _identity(each): each.path(size)
+        for each in _planned((*ALL, *ON_REQUEST), size)
+        if _is_stored(each, size)
+    }
+
+
+def _is_stored(planned: Planned, size: Size) -> bool:
+    path = planned.path(size)
+    return path.exists() and settings_of(path) == planned.settings
+
+
+def _identity(planned: Planned) -> tuple[Settings, int]:
+    return planned.settings, planned.cores
+
+
+class Estimate(NamedTuple):
+    """Minutes that what is missing should take, on MPI and under the virtual clock."""
+
+    mpi: float
+    virtual: float
+    runs: int
+
+    @property
+    def minutes(self) -> float:
+        return self.mpi + self.virtual
+
+
+def estimate(
+    size: Size, images_per_second: float, experiments: tuple[Experiment, ...] = ALL
+) -> Estimate:
+    """How long what is missing takes, one thread learning from so many images a second.
+
+    Experiments that are run on request only are left out.
+    """
+    mpi, virtual = (
+        missing(tuple(each for each in experiments if each in group), size)
+        for group in (ON_MPI, (TUNING, *SIMULATED))
+    )
+
+    def looking(planned: Planned) -> float:
+        vectors = planned.settings.snapshots * (1 + planned.settings.worker_curve)
+        images = vectors * images_per_vector(planned.settings.data)
+        return images / IMAGES_PER_GRADIENT / images_per_second / cores()
+
+    seconds = [
+        sum(each.settings.seconds + looking(each) + OVERHEAD for each in mpi),
+        sum(
+            each.images() / images_per_second / cores() + looking(each) + OVERHEAD / cores()
+            for each in virtual
+        ),
+    ]
+    return Estimate(seconds[0] / 60, seconds[1] / 60, len(mpi) + len(virtual))
+
+
+def fitted(
+    size: Size,
+    images_per_second: float,
+    minutes: float,
+    experiments: tuple[Experiment, ...] = ALL,
+) -> Size:
+    """The size, with fewer seeds and then shorter runs until it should end in time.
+
+    Three seeds are the fewest that show a spread: they go only once runs are a quarter as long.
+    """
+    shorter = [replace(size, seconds=size.seconds / n, steps=size.steps // n) for n in (1, 2, 4)]
+    fewer = [replace(shorter[-1], seeds=size.seeds[:n]) for n in (2, 1)]
+    for smaller in [*shorter, *fewer]:
+        if estimate(smaller, images_per_second, experiments).minutes <= minutes:
+            return smaller
+    return fewer[-1]
+
+
+def speed() -> float:
+    """Images per second that one thread learns from here, batches of 32."""
+    from easgd_lib.learning import datasets
+    from easgd_lib.learning.objectives import Digits
+    from easgd_lib.learning.worker import keep_freed_memory
+
+    _one_thread()
+    keep_freed_memory()
+    digits = Digits(datasets.load("sample"), Settings("sgd", batch_size=32, data="sample"), 0)
+    x, steps = digits.start, 0
+    digits.gradient(x, digits.draw())
+    began = time.perf_counter()
+    while (spent := time.perf_counter() - began) < PROBE:
+        digits.gradient(x, digits.draw())
+        steps += 1
+    return 32 * steps / spent
+
+
+def _one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def on_mpi(
+    size: Size, train: Callable[[Settings], Run], experiments: tuple[Experiment, ...] = ON_MPI
+) -> Iterator[tuple[Planned, Run]]:
+    """Run what is missing, one at a time; store each as it ends, and yield it."""
+    for planned in missing(experiments, size):
+        try:
+            run = train(planned.settings)
+        except NotFinite as error:
+            run = Run.lost(planned.settings, str(error))
+        run.brief().save(planned.path(size))
+        yield planned, run
+    share(experiments, size)
+
+
+def simulated(
+    size: Size, experiments: tuple[Experiment, ...] = SIMULATED
+) -> Iterator[tuple[Planned, Run]]:
+    """Run what is missing, as many at a time as there are cores; store each as it ends.
+
+    How long that really takes changes no number: the seconds are virtual.
+    """
+    runs = missing(experiments, size)
+    if runs:
+        yield from _in_parallel(runs, size)
+    share(experiments, size)
+
+
+def _in_parallel(runs: list[Planned], size: Size) -> Iterator[tuple[Planned, Run]]:
+    # Largest last of a seed would leave cores idle at the end.
+    runs.sort(key=lambda each: (each.settings.seed, -each.images()))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(
+        min(cores(), len(runs)), context, initializer=_settle, initargs=(os.getpid(),)
+    )
+    try:
+        waiting = {
+            pool.submit(_simulate, each.settings.to_dict(), each.cores): each for each in runs
+        }
+        for done in as_completed(waiting):
+            run = Run.from_dict(done.result())
+            run.brief().save(waiting[done].path(size))
+            yield waiting[done], run
+    except BrokenProcessPool as error:
+        raise EasgdError(
+            "a simulating process died (killed, or out of memory): what was finished is stored; "
+            "call the same command again"
+        ) from error
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.kill()  # a run of minutes must not outlive an interrupt
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _settle(parent: int):
+    """In a process of the pool: one thread; interrupts are the parent's, and so is its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _one_thread()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int):
+    """Should the parent be killed, a process of the pool must not go on alone."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _simulate(record: dict, shared_by: int) -> dict:
+    from easgd_lib.simulation import simulate
+
+    settings = Settings.from_dict(record)
+    times = TimeModel.calibrated(settings.center).shared_by(shared_by)
+    try:
+        return simulate.train(settings, times=times)
+    except NotFinite as error:
+        return Run.lost(settings, str(error)).to_dict()

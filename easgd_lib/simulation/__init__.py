@@ -1,0 +1,1 @@
+"""p workers in one process: in synchronous steps, in round robin, or under a virtual clock."""

@@ -1,0 +1,425 @@
+"""p workers in one process: the same methods, the same center, nothing left to chance.
+
+Three clocks. *Synchronous*: all workers step together; what all of them ask for is answered
+before anybody goes on, so every pull of one step sees the same x̃. *Round robin*: one
+worker at a time takes a whole step, in rank order. *Asynchronous*: virtual time, in which
+a model says how long computing and exchanging take (`clock.py`).
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from easgd_lib.errors import SettingsError
+from easgd_lib.learning import datasets, evaluate, models, records
+from easgd_lib.learning.objectives import Digits
+from easgd_lib.learning.worker import Stopwatch, Worker, answering, carry_out, keep_freed_memory
+from easgd_lib.method import rules
+from easgd_lib.method.algorithms import SGD, Gradient, Request, evaluates_x, method_of, terms_of
+from easgd_lib.method.center import LocalCenter, Pull, Push
+from easgd_lib.method.settings import ORDERS, SUSPECTS, Settings
+from easgd_lib.simulation.clock import (
+    Clock,
+    Life,
+    Participant,
+    Span,
+    TimeModel,
+    VirtualCenter,
+    Vote,
+    live,
+)
+
+BLOCK = 2_000_000  # normal deviates drawn at a time, all workers together
+
+
+class Trajectory(NamedTuple):
+    """Where everybody was, in float64.
+
+    Attributes
+    ----------
+    workers : (steps + 1, p, d) array, or with ``keep="center"`` (1, p, d), the last
+    center : (steps + 1, d) array
+        x̃; of a sequential method its x.
+    average : (steps + 1, d) array or None
+        z, where the method averages.
+    seconds : (steps + 1,) array or None
+        Asynchronous order: when each step ended, in virtual seconds.
+    spans : list of Span or None
+        Asynchronous order: who did what, when.
+    """
+
+    workers: np.ndarray
+    center: np.ndarray
+    average: np.ndarray | None = None
+    seconds: np.ndarray | None = None
+    spans: list[Span] | None = None
+
+
+def trajectory(
+    settings: Settings,
+    objective,
+    start,
+    steps: int,
+    order: str | None = None,
+    *,
+    keep: str = "all",
+    method: type[SGD] | None = None,
+    times: TimeModel | None = None,
+) -> Trajectory:
+    """Follow p workers and the center on `objective`, exactly.
+
+    Parameters
+    ----------
+    settings : Settings
+        Method, p, η, α, τ, δ, γ and the seed of the noise.
+    objective
+        Has ``gradient(x, generator)``, such as `objectives.Quadratic`.
+    start : scalar, (d,) or (p, d) array
+        Where the workers start; the center starts at their mean.
+    steps : int
+        Synchronous: one step moves every worker once. Round robin: one step is one
+        worker's turn, worker t mod p. Asynchronous: one step is one worker's, in the order
+        in which they end.
+    order : {"synchronous", "round_robin", "asynchronous"}, optional
+        Overrides ``settings.order``.
+    keep : {"all", "center"}
+        "center" keeps the center's history, and of the workers' only the end.
+    method : type, optional
+        A class like those in `methods`, in place of the one that the settings name.
+    times : TimeModel, optional
+        How long things take (asynchronous order only).
+
+    Raises
+    ------
+    SettingsError
+        An asynchronous order without `times`, or `times` without it.
+    """
+    order = order or settings.order or "synchronous"
+    if order not in ORDERS:
+        raise SettingsError(f"unknown order {order!r}; choose from {', '.join(ORDERS)}")
+    if (order == "asynchronous") != (times is not None):
+        raise SettingsError(
+            "give `times` for the asynchronous order, and only for it: "
+            "a time model decides who comes first"
+        )
+    follow = _Followed(settings, objective, start, steps, order, keep, method)
+    if order == "synchronous":
+        follow.together()
+    elif order == "round_robin":
+        follow.in_turn()
+    else:
+        follow.in_virtual_time(times)
+    return follow.trajectory()
+
+
+class _Followed:
+    """The workers of one trajectory, and what was seen of them."""
+
+    def __init__(self, settings, objective, start, steps, order, keep, method):
+        self.settings, self.objective, self.steps, self.keep = settings, objective, steps, keep
+        self.method = method or method_of(settings)
+        self.terms = terms_of(settings, self.method)._replace(order=order)
+        self.p = settings.workers
+        start = np.atleast_1d(np.asarray(start, dtype=np.float64))
+        self.start = np.array(np.broadcast_to(start, (self.p, start.shape[-1])))
+        self.center = LocalCenter(self.start.mean(0), self.terms)
+        self.centers: list[np.ndarray] = []
+        self.workers: list[np.ndarray] = []
+        self.averages: list[np.ndarray] = []
+        self.seconds: list[float] = []
+        self.spans: list[Span] = []
+
+    def together(self):
+        """All workers are one method whose x is (p, d): the rules broadcast."""
+        noise = _Noise(self.settings.seed, self.p, self.steps)
+        one = self.method(self.start, self.settings)
+
+        def answer(request: Request) -> Any:
+            match request:
+                case Pull():
+                    return self.center.pull()
+                case Push(change) if self.center.master:
+                    for each in change:
+                        self.center.push(each)
+                case Push(change):
+                    self.center.push(change.sum(0))
+                case Gradient(at):
+                    return self.objective.gradient(at, noise)
+
+        self._see([one])
+        for _ in range(self.steps):
+            carry_out(one.step(), answer)
+            self._see([one])
+
+    def _each(self) -> tuple[list[SGD], list[Callable]]:
+        """The workers one by one, and the gradient that each of them sees."""
+        methods = [self.method(x, self.settings) for x in self.start]
+        noises = [datasets.generator(self.settings.seed, i) for i in range(self.p)]
+        return methods, [partial(_gradient, self.objective, noise) for noise in noises]
+
+    def in_turn(self):
+        methods, gradients = self._each()
+        answers = [answering(self.center, gradient) for gradient in gradients]
+        self._see(methods)
+        for t in range(self.steps):
+            carry_out(methods[t % self.p].step(), answers[t % self.p])
+            self._see(methods)
+
+    def in_virtual_time(self, times: TimeModel):
+        methods, gradients = self._each()
+        clock = Clock()
+
+        def life(method: SGD) -> Life:
+            while len(self.centers) <= self.steps:
+                yield from method.step()
+                if len(self.centers) <= self.steps:
+                    self._see(methods)
+                    self.seconds.append(clock.now)
+
+        participants = [
+            Participant(
+                i, clock, life(method), gradient, times.data_per_image,
+                times.compute_times(self.settings.seed, i, self.p, images=1), self.spans.append,
+            )
+            for i, (method, gradient) in enumerate(zip(methods, gradients, strict=True))
+        ]  # fmt: skip
+        size = self.start[0].nbytes
+        self._see(methods)
+        self.seconds.append(0.0)
+        center = VirtualCenter(
+            clock, self.center, self.terms, self.settings.center, times, self.p, size
+        )
+        live(center, participants)
+
+    def _see(self, methods: list[SGD]):
+        if self.keep == "all" or len(self.centers) == self.steps:
+            self.workers.append(np.concatenate([np.atleast_2d(method.x) for method in methods]))
+        alone = not self.method.exchange
+        self.centers.append(np.atleast_2d(methods[0].x)[0] if alone else self.center.pull())
+        evaluated = methods[0].evaluated if alone else self.center.snapshot()
+        self.averages.append(np.atleast_2d(evaluated)[0])
+
+    def trajectory(self) -> Trajectory:
+        alone = not self.method.exchange
+        averages = not evaluates_x(self.settings) if alone else self.terms.shows > 0
+        return Trajectory(
+            np.array(self.workers),
+            np.array(self.centers),
+            np.array(self.averages) if averages else None,
+            np.array(self.seconds) if self.seconds else None,
+            self.spans or None,
+        )
+
+
+def _gradient(objective, noise: np.random.Generator, x: np.ndarray) -> np.ndarray:
+    return objective.gradient(x, noise)
+
+
+class _Noise:
+    """All workers' generators as one: row i of what it draws is worker i's own stream.
+
+    Drawn in blocks of steps, which changes no number: a generator that draws many
+    deviates at once draws the same ones.
+    """
+
+    def __init__(self, seed: int, p: int, steps: int):
+        self.generators = [datasets.generator(seed, worker) for worker in range(p)]
+        self.steps = steps
+        self._normal: Iterator[np.ndarray] | None = None
+
+    def standard_normal(self, shape: tuple[int, int]) -> np.ndarray:
+        """(p, d), as every worker would draw (d,)."""
+        self._normal = self._normal or self._normals(shape[1])
+        return next(self._normal)
+
+    def _normals(self, d: int) -> Iterator[np.ndarray]:
+        p = len(self.generators)
+        n = max(1, min(self.steps, BLOCK // (p * d)))
+        block = np.empty((p, n, d))
+        while True:
+            for mine, generator in zip(block, self.generators, strict=True):
+                generator.standard_normal(out=mine)
+            yield from np.ascontiguousarray(block.swapaxes(0, 1))
+
+    def gamma(self, shape: float, scale: float, size: tuple[int, int]) -> np.ndarray:
+        return np.array([g.gamma(shape, scale, size[1:]) for g in self.generators])
+
+
+class VirtualWatch(Stopwatch):
+    """A worker's stopwatch, told the time by the clock."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = 0.0
+
+    def switch(self, activity: str | None):
+        """Nothing: the clock knows what the worker is doing."""
+
+    def note(self, span: Span):
+        self.spent[span.activity] += span.end - span.start
+        self.now = span.end
+
+    @property
+    def seconds(self) -> float:
+        return self.now
+
+
+def train(
+    settings: Settings,
+    report: Callable[[dict], None] = lambda numbers: None,
+    *,
+    times: TimeModel | None = None,
+    method: type[SGD] | None = None,
+) -> dict:
+    """Train p workers on images in this process, under a virtual clock. Returns a run's record.
+
+    Seconds, images per second and the time split are virtual: those of p workers that have
+    a core each. Losses and accuracies are real. The record's environment says so, and
+    holds the time model and the seconds it really took.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``center`` is the one to imitate; "local" serves one exchange at a time.
+    report : callable
+        Told live numbers of worker 0.
+    times : TimeModel, optional
+        By default the one that `easgd calibrate` measured, with the report's network: it
+        says nothing of CIFAR-10's, which wants a model of its own.
+    method : type, optional
+        A class like those in `methods`, in place of the one that the settings name.
+    """
+    began = time.perf_counter()
+    method = method or method_of(settings)
+    if settings.center == "report" or any(SUSPECTS[name] for name in settings.suspects):
+        raise SettingsError("the virtual clock sends no messages: this center needs MPI engines")
+    if times is None and settings.data == datasets.CIFAR10:
+        raise SettingsError(
+            "the calibrated times are those of the report's network, not of cifar10's: "
+            "give a time model (--time-model)"
+        )
+    times = times or TimeModel.calibrated(settings.center)
+    data = datasets.load(datasets.resolve(settings.data))
+    settings = settings.replace(data=data.name)
+    workers = run_workers(settings, data, method, times, report)
+    workers[0].take_snapshot()
+    jobs = evaluate.jobs(workers[0].snapshots, with_worker=evaluate.worker_too(settings))
+    evaluations = evaluate.carry_out(data, jobs)
+    where = records.environment(data, torch.get_num_threads(), ranks=1, mpi=None)
+    where |= {
+        "clock": "virtual",
+        "time_model": {name: x for name, x in asdict(times).items() if x < float("inf")},
+        "real_seconds": round(time.perf_counter() - began, 1),
+    }
+    accounts = [worker.account() for worker in workers]
+    return records.assemble(settings, accounts, evaluations, where).to_dict()
+
+
+def throughput(settings: Settings, times: TimeModel, seconds: float = 5.0) -> float:
+    """Images per second of all workers on the report's network, as the clock predicts them.
+
+    Only time passes, `seconds` of it: no gradient is computed.
+    """
+    method, p, images = method_of(settings), settings.workers, settings.batch_size
+    terms, clock, steps = terms_of(settings), Clock(), count()
+
+    def life(worker: SGD) -> Life:
+        yield from worker.step()
+        while clock.now <= seconds:
+            next(steps)
+            yield from worker.step()
+
+    participants = [
+        Participant(
+            i, clock, life(method(0.0, settings)), lambda at: 0.0, images * times.data_per_image,
+            times.compute_times(settings.seed, i, p, images), lambda span: None,
+        )
+        for i in range(p)
+    ]  # fmt: skip
+    size = 4 * models.CONVNET_PARAMETERS
+    center = VirtualCenter(clock, LocalCenter(0.0, terms), terms, settings.center, times, p, size)
+    live(center, participants)
+    return next(steps) * images / seconds
+
+
+def run_workers(
+    settings: Settings,
+    data: datasets.Dataset,
+    method: type[SGD],
+    times: TimeModel,
+    report: Callable[[dict], None] = lambda numbers: None,
+) -> list[Worker]:
+    """All p workers, from their first step to their last, worker 0 with its snapshots."""
+    torch.set_num_threads(settings.threads or records.cores())
+    keep_freed_memory()
+    p, images = settings.workers, settings.batch_size
+    clock, watches = Clock(), [VirtualWatch() for _ in range(p)]
+    terms = terms_of(settings, method)
+    digits = [Digits(data, settings, i) for i in range(p)]
+    start = digits[0].start
+    center = LocalCenter(start, terms)
+    workers = [
+        Worker(i, settings, digits[i], method, center if method.exchange else None, report, watch)
+        for i, watch in enumerate(watches)
+    ]
+    participants = [
+        Participant(
+            i, clock, _life(workers[i]), workers[i].gradient, images * times.data_per_image,
+            times.compute_times(settings.seed, i, p, images), watches[i].note,
+        )
+        for i in range(p)
+    ]  # fmt: skip
+    live(VirtualCenter(clock, center, terms, settings.center, times, p, start.nbytes), participants)
+    return workers
+
+
+def _life(worker: Worker) -> Life:
+    """Step until the run is over. Where exchanges wait for one another, vote before each."""
+    settings = worker.settings
+    votes = settings.order in ("synchronous", "round_robin") and settings.seconds is not None
+    while True:
+        worker.snapshot_if_due()
+        over = worker.progress >= 1
+        if votes:
+            over = (yield Vote(over)) if worker.method.exchange_is_due else False
+        if over:
+            return worker.finish()
+        yield from worker.step()
+
+
+def admm_round_robin(
+    p: int, eta: float, rho: float, start, steps: int, objective, seed: int = 0
+) -> Trajectory:
+    """Asynchronous ADMM in round robin, paper (8)-(11): EASGD's foil in the paper's section 4.
+
+    Parameters
+    ----------
+    p, eta, rho : int, float, float
+        Workers, learning rate, penalty.
+    start : scalar, (d,) or (p, d) array
+        Where the workers start, multipliers 0; the center starts at the workers' mean.
+    steps : int
+        One step is one worker's turn, worker t mod p.
+    objective
+        Has ``gradient(x, generator)``.
+    """
+    start = np.atleast_1d(np.asarray(start, dtype=np.float64))
+    x = np.array(np.broadcast_to(start, (p, start.shape[-1])))
+    multipliers, center = np.zeros_like(x), x.mean(0)
+    noises = [datasets.generator(seed, worker) for worker in range(p)]
+    workers, centers = [x.copy()], [center]
+    for t in range(steps):
+        i = t % p
+        multipliers[i] = rules.admm_multiplier(multipliers[i], x[i], center)
+        gradient = objective.gradient(x[i], noises[i])
+        x[i] = rules.admm_step(x[i], gradient, multipliers[i], center, eta, rho)
+        center = rules.admm_center(x, multipliers)
+        workers.append(x.copy())
+        centers.append(center)
+    return Trajectory(np.array(workers), np.array(centers))
