@@ -23,3 +23,6 @@ class MPIError(EasgdError, RuntimeError):
 
 class PeerFailed(MPIError):
     """Another rank failed first; its own error says why."""
+
+
+DEAD = "an engine died (killed, or out of memory): the run is lost, start it again"

@@ -6,10 +6,15 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
-from easgd_lib.learning import models, records
+from easgd_lib.learning import datasets, models, records
+from easgd_lib.learning.objectives import Digits
 from easgd_lib.learning.records import Run
+from easgd_lib.learning.worker import keep_freed_memory
+from easgd_lib.method.center import Terms
 from easgd_lib.method.settings import Settings
+from easgd_lib.parallel import mpiexec
 from easgd_lib.parallel.engines import Engines
 from easgd_lib.simulation import simulate
 from easgd_lib.simulation.clock import TimeModel
@@ -98,11 +103,6 @@ def checks(engines: Engines, model: dict, seeds: int, steps: int) -> Iterator[Ch
 
 def _steps(batch_size: int, n: int) -> np.ndarray:
     """Seconds of drawing and of computing of n steps, (n, 2)."""
-    import torch
-
-    from easgd_lib.learning import datasets
-    from easgd_lib.learning.objectives import Digits
-    from easgd_lib.learning.worker import keep_freed_memory
     from easgd_lib.parallel.world import World
 
     torch.set_num_threads(1)
@@ -126,11 +126,6 @@ def _steps(batch_size: int, n: int) -> np.ndarray:
 
 def _exchanges(center: str, size: int, n: int) -> list[float]:
     """Seconds of n exchanges with a gradient between them; nothing from the server."""
-    import torch
-
-    from easgd_lib.learning import datasets
-    from easgd_lib.learning.objectives import Digits
-    from easgd_lib.method.center import Terms
     from easgd_lib.parallel import rank
     from easgd_lib.parallel.centers.server import serve
     from easgd_lib.parallel.world import World
@@ -166,7 +161,4 @@ def record(model: dict, checked: list[Check], environment: dict) -> dict:
 
 def environment() -> dict:
     """Where it was measured."""
-    from easgd_lib.learning import datasets
-    from easgd_lib.parallel.world import library_version
-
-    return records.environment(datasets.load("sample"), 1, WORKERS, library_version())
+    return records.environment(datasets.load("sample"), 1, WORKERS, mpiexec.library_version())

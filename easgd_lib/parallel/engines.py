@@ -14,12 +14,11 @@ import psutil
 from ipyparallel.error import RemoteError
 
 from easgd_lib import errors, progress
-from easgd_lib.errors import MPIError, PeerFailed, SettingsError
+from easgd_lib.errors import DEAD, MPIError, PeerFailed, SettingsError
 from easgd_lib.learning import datasets
 from easgd_lib.learning.records import Run
 from easgd_lib.method.settings import SERVED, Settings
 from easgd_lib.parallel import mpiexec, watchdog
-from easgd_lib.parallel.world import DEAD, library_version
 
 START_LIMIT = 120  # seconds for controller and engines to appear
 RELEASE_LIMIT = 15.0  # seconds for the others to end after one engine failed
@@ -130,7 +129,8 @@ class Engines:
             seen = ", ".join(f"engine {i} is rank {r} of {n}" for i, (r, n, _) in enumerate(worlds))
             raise MPIError(
                 f"the engines are not one MPI world ({seen}): mpiexec belongs to another MPI than "
-                f"mpi4py's {library_version()}; start with {mpiexec.find()} (see `easgd doctor`)"
+                f"mpi4py's {mpiexec.library_version()}; start with {mpiexec.find()} "
+                f"(see `easgd doctor`)"
             )
 
     def _guard(self):

@@ -1,4 +1,4 @@
-"""Find `mpiexec` and tell it what it must know. Imports no MPI."""
+"""Find `mpiexec` and tell it what it must know; MPI itself starts in `world.py` alone."""
 
 import os
 import shutil
@@ -50,3 +50,16 @@ def launched_size() -> int | None:
     """How many ranks the launcher says it started; None outside mpiexec."""
     sizes = [os.environ[name] for name in LAUNCHER_SIZES if name in os.environ]
     return int(sizes[0]) if sizes else None
+
+
+def shared_memory_folder() -> str | None:
+    """Where Open MPI keeps shared-memory windows; None where it is not a folder to look at."""
+    folder = os.environ.get("OMPI_MCA_osc_sm_backing_directory", "/dev/shm")
+    return folder if os.path.isdir(folder) else None
+
+
+def library_version() -> str:
+    """The MPI library that mpi4py is bound to, in one line."""
+    from mpi4py import MPI  # starts MPI: not when this file is imported
+
+    return MPI.Get_library_version().splitlines()[0].split(", package")[0].strip("\x00 ")

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from mpi4py import MPI
 
-from easgd_lib.errors import EasgdError, MPIError, PeerFailed
+from easgd_lib.errors import DEAD, EasgdError, MPIError, PeerFailed
 from easgd_lib.learning import datasets, evaluate, records
 from easgd_lib.learning.flat import digest
 from easgd_lib.learning.objectives import Digits
@@ -14,11 +15,12 @@ from easgd_lib.learning.worker import Snapshot, Worker, keep_freed_memory
 from easgd_lib.method.algorithms import method_of, terms_of
 from easgd_lib.method.center import Center
 from easgd_lib.method.settings import SERVED, Settings
+from easgd_lib.parallel import mpiexec
 from easgd_lib.parallel.centers.allreduce import AllreduceCenter
 from easgd_lib.parallel.centers.channel import Courier, LayerCourier
 from easgd_lib.parallel.centers.server import ServerCenter, serve
 from easgd_lib.parallel.centers.window import WindowCenter
-from easgd_lib.parallel.world import DEAD, World, library_version, says_a_rank_died
+from easgd_lib.parallel.world import World, says_a_rank_died
 
 
 def threads_of(settings: Settings) -> int:
@@ -70,7 +72,7 @@ def _run(world: World, settings: Settings, report) -> dict | None:
     evaluations = _evaluate(world, data, settings, snapshots)
     if world.rank != 0:
         return None
-    where = records.environment(data, threads_of(settings), world.size, library_version())
+    where = records.environment(data, threads_of(settings), world.size, mpiexec.library_version())
     return records.assemble(settings, accounts, evaluations, where).to_dict()
 
 
@@ -147,8 +149,6 @@ def _agreement(world: World, worker: Worker) -> Callable[[bool], bool]:
             return over
 
         return alone
-    from mpi4py import MPI
-
     voters = world.last(settings.workers)
 
     def vote(over: bool) -> bool:

@@ -5,11 +5,11 @@ rank leaves its core to others, notices when another rank cries out, and can be 
 """
 
 import json
-import os
 import time
 from collections.abc import Callable
 
 import numpy as np
+from mpi4py import MPI
 
 from easgd_lib.errors import MPIError, PeerFailed
 from easgd_lib.parallel import mpiexec
@@ -17,46 +17,25 @@ from easgd_lib.parallel import mpiexec
 WAIT_LIMIT = 120.0  # seconds one wait may take before the run is given up
 IDLE_LIMIT = 3600.0  # and one in which the others are known to be training
 LONGEST_PAUSE = 5e-4  # seconds between two polls of a long wait
-DEAD = "an engine died (killed, or out of memory): the run is lost, start it again"
 CRY = 99  # message tag: "I failed, stop waiting for me"
 
 # Requests that nobody waits for any more. A message may still arrive: its buffer, which the
 # request keeps, must stay where it is.
 _ABANDONED: list = []
 
-# Before MPI starts: a one-sided component that is not used here complains on stderr otherwise.
-os.environ.setdefault("OMPI_MCA_osc", "^ucx")
-
-
-def shared_memory_folder() -> str | None:
-    """Where Open MPI keeps shared-memory windows; None where it is not a folder to look at."""
-    folder = os.environ.get("OMPI_MCA_osc_sm_backing_directory", "/dev/shm")
-    return folder if os.path.isdir(folder) else None
-
-
-def library_version() -> str:
-    """The MPI library that mpi4py is bound to, in one line."""
-    from mpi4py import MPI
-
-    return MPI.Get_library_version().splitlines()[0].split(", package")[0].strip("\x00 ")
-
 
 def check_launcher():
     """Raise if this process was started by the mpiexec of another MPI than mpi4py's."""
-    from mpi4py import MPI
-
     launched = mpiexec.launched_size()
     if launched is not None and launched != MPI.COMM_WORLD.size:
         raise MPIError(
-            f"mpiexec started {launched} ranks, but mpi4py ({library_version()}) sees "
+            f"mpiexec started {launched} ranks, but mpi4py ({mpiexec.library_version()}) sees "
             f"{MPI.COMM_WORLD.size}: this mpiexec belongs to another MPI; use {mpiexec.find()}"
         )
 
 
 def says_a_rank_died(error: BaseException) -> bool:
     """Whether fault-tolerant MPI has noticed, in whatever call, that a rank is gone."""
-    from mpi4py import MPI
-
     dead = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED)
     return isinstance(error, MPI.Exception) and error.Get_error_class() in dead
 
@@ -78,8 +57,6 @@ class World:
     @classmethod
     def of(cls, ranks: int) -> "World":
         """The first `ranks` ranks of COMM_WORLD, apart from all other traffic."""
-        from mpi4py import MPI
-
         check_launcher()
         if MPI.COMM_WORLD.size < ranks:
             raise MPIError(f"the run takes {ranks} ranks, the MPI world has {MPI.COMM_WORLD.size}")
@@ -124,7 +101,7 @@ class World:
         self.complete(self.comm.Iallgather(np.array([mine.size], np.int64), sizes), "record sizes")
         ends = np.cumsum(sizes)
         everything = np.empty(ends[-1], np.uint8)
-        layout = [everything, sizes.tolist(), (ends - sizes).tolist(), _byte_type()]
+        layout = [everything, sizes.tolist(), (ends - sizes).tolist(), MPI.UINT8_T]
         self.complete(self.comm.Iallgatherv(mine, layout), "records")
         return [
             json.loads(everything[end - size : end].tobytes())
@@ -139,16 +116,8 @@ class World:
 
     def listen(self):
         """Raise `PeerFailed` if another rank cried out."""
-        from mpi4py import MPI
-
         status = MPI.Status()
         if self.comm.Iprobe(MPI.ANY_SOURCE, CRY, status):
             text = np.empty(status.count, np.uint8)
             self.comm.Recv(text, status.source, CRY)
             raise PeerFailed(text.tobytes().decode(errors="replace"))
-
-
-def _byte_type():
-    from mpi4py import MPI
-
-    return MPI.UINT8_T

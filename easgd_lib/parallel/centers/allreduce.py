@@ -1,6 +1,7 @@
 """The center on every rank: replicas of x̃ that move by the same all-reduced sum."""
 
 import torch
+from mpi4py import MPI
 from torch import Tensor
 
 from easgd_lib.errors import MPIError
@@ -33,8 +34,6 @@ class AllreduceCenter:
         return self.center
 
     def push(self, change: Tensor) -> None:
-        from mpi4py import MPI
-
         request = self.world.comm.Iallreduce(change.contiguous().numpy(), self.sum.numpy(), MPI.SUM)
         self.world.complete(request, "the other workers to push")
         self.center = self.center + self.sum

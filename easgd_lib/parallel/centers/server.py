@@ -5,6 +5,7 @@ from itertools import cycle
 
 import numpy as np
 import torch
+from mpi4py import MPI
 from torch import Tensor
 
 from easgd_lib.method.center import LocalCenter, Pull, Push, Terms
@@ -91,8 +92,6 @@ class _Server:
         return self.center.snapshot()
 
     def _first_come(self):
-        from mpi4py import MPI
-
         first, *rest = [TAGS[request] for request in self.terms.exchange]
         welcome = first if self.terms.held else MPI.ANY_TAG
         while found := self._await(MPI.ANY_SOURCE, welcome):
@@ -128,8 +127,6 @@ class _Server:
 
         None: all workers are done. Meanwhile snapshots are handed out.
         """
-        from mpi4py import MPI
-
         status = MPI.Status()
 
         def arrived() -> bool:

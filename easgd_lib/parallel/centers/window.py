@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from mpi4py import MPI
 from torch import Tensor
 
 from easgd_lib.errors import MPIError
 from easgd_lib.method.center import Terms
-from easgd_lib.parallel.world import IDLE_LIMIT, World, shared_memory_folder
+from easgd_lib.parallel import mpiexec
+from easgd_lib.parallel.world import IDLE_LIMIT, World
 
 HEADER = 64  # bytes before x̃: two counters on a cache line of their own
 
@@ -43,8 +45,6 @@ class WindowCenter:
     """
 
     def __init__(self, world: World, start: Tensor, terms: Terms):
-        from mpi4py import MPI
-
         self.world, self.terms, self.order = world, terms, terms.order
         self.asked = 0  # this worker's own requests
         state = terms.begin(start)
@@ -64,8 +64,6 @@ class WindowCenter:
 
     def _check_room(self, size: int):
         """Memory that is promised but not there kills the process on first touch: look first."""
-        from mpi4py import MPI
-
         node = self.world.comm.Split_type(MPI.COMM_TYPE_SHARED)
         one_computer = node.size == self.world.size
         node.Free()
@@ -73,7 +71,7 @@ class WindowCenter:
             raise MPIError(
                 "center window needs all ranks on one computer; across several use --center server"
             )
-        folder = shared_memory_folder()
+        folder = mpiexec.shared_memory_folder()
         if folder and (free := shutil.disk_usage(folder).free) < size:
             raise MPIError(
                 f"no shared memory left: the center takes {size / 2**20:.1f} MiB, {folder} has "
