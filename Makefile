@@ -12,7 +12,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 # A virtual environment knows its own path: one that was moved is made anew.
 $(shell test ! -e $(READY) || grep -qsx '$(CURDIR)' $(READY) || rm -rf .venv)
 
-.PHONY: setup reproduce test check notebooks notebooks-check assignments lab data clean
+.PHONY: setup reproduce quick test check notebooks notebooks-check assignments lab data clean
 
 setup: $(READY)
 
@@ -29,6 +29,10 @@ $(READY): pyproject.toml requirements-lock.txt
 reproduce: setup
 	@easgd reproduce
 
+# Lint, types, and every test that starts no process: under a minute, before each commit.
+quick: check
+	@python -m pytest tests -q -m "not mpi and not engines and not slow"
+
 test: setup
 	@python -m pytest tests
 	@$(MAKE) --no-print-directory notebooks-check
@@ -43,7 +47,7 @@ notebooks: setup
 	  --ExecutePreprocessor.record_timing=False --log-level=WARN $(NOTEBOOKS)
 
 notebooks-check: setup
-	@python -m pytest --nbval $(NOTEBOOKS)
+	@OMP_NUM_THREADS=1 python -m pytest --nbval $(NOTEBOOKS)
 
 assignments: setup
 	@cd notebooks/assignments && python -m nbgrader generate_assignment elastic_exchange \

@@ -3,15 +3,17 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from easgd_lib.errors import EasgdError, SettingsError
 from easgd_lib.method import settings as choices
-from easgd_lib.method.algorithms import METHODS, VARIANTS
+from easgd_lib.method.algorithms import METHODS, VARIANTS, method_named
+from easgd_lib.method.center import CENTERS, ORDERS, kind_of
 from easgd_lib.method.settings import Settings
 
 
@@ -47,8 +49,20 @@ def _option(name: str, kind, help: str, **more):
     return click.option(name, type=kind, help=help, **more)
 
 
+class Name(click.ParamType):
+    """A name in a table, or a user's own "module:attribute", as `Settings` takes them."""
+
+    name = "module:attribute"
+
+    def __init__(self, table: Mapping[str, Any]):
+        self.table = table
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return f"[{'|'.join([*self.table, self.name])}]"
+
+
 @app.command()
-@_option("--method", tuple(METHODS), "Update rule.", required=True)
+@_option("--method", Name(METHODS), "Update rule.", required=True)
 @click.option(
     "--workers", type=int, help="p.  [1 for sequential methods, else 2; all of mpiexec's]"
 )
@@ -64,8 +78,9 @@ def _option(name: str, kind, help: str, **more):
 @_option("--gamma", float, "γ, decay η/(1 + γt)^½.")
 @_option("--batch-size", int, "Images per gradient.")
 @_option("--data", choices.DATASETS, "Images.  [mnist if found, else sample]")
-@_option("--center", choices.CENTERS, "Where the center lives.")
-@_option("--order", choices.ORDERS, "Order of exchanges.  [asynchronous; allreduce: synchronous]")
+@_option("--center", Name(CENTERS), "Where the center lives.")
+@_option("--objective", Name({}), "What is minimized.  [the images' classification]")
+@_option("--order", ORDERS, "Order of exchanges.  [asynchronous; allreduce: synchronous]")
 @_option("--seconds", float, "Train so long,")
 @_option("--steps", int, "or so many steps of each worker,")
 @_option("--epochs", float, "or so many epochs.  [1]")
@@ -73,10 +88,6 @@ def _option(name: str, kind, help: str, **more):
 @_option("--precision", choices.PRECISIONS, "Of the arithmetic.")
 @_option("--threads", int, "Per worker.  [the cores shared out]")
 @_option("--snapshots", int, "Points on the center's curve, evaluated after training.")
-@click.option(
-    "--suspect", "suspects", multiple=True, type=click.Choice(tuple(choices.SUSPECTS)),
-    help="Switch on what the report's program did, to see what it costs; may be repeated.",
-)  # fmt: skip
 @click.option("--simulate", is_flag=True, help="In this process, p workers in virtual time.")
 @click.option(
     "--time-model",
@@ -97,7 +108,7 @@ def train(workers: int | None, out: Path | None, simulate: bool, time_model: Pat
     """
     there = _workers(given["method"], given["center"], workers)
     settings = Settings(workers=there, **given)
-    simulate = simulate or settings.center == "local"
+    simulate = simulate or settings.kind.connect is None
     if time_model and not simulate:
         raise SettingsError("--time-model is for the virtual clock: add --simulate")
     _announce(settings)
@@ -115,9 +126,9 @@ def _workers(method: str, center: str, asked: int | None) -> int:
     from easgd_lib.parallel.world import check_launcher
 
     if (size := mpiexec.launched_size()) is None:
-        return asked if asked is not None else 1 + bool(METHODS[method].exchange)
+        return asked if asked is not None else 1 + bool(method_named(method).exchange)
     check_launcher()
-    there = size - (center in choices.SERVED)
+    there = size - kind_of(center).extra_ranks
     if asked is not None and asked != there:
         needed = asked + size - there
         raise SettingsError(
@@ -165,7 +176,6 @@ def _train(settings: Settings):
 
 def _train_here(settings: Settings, train: Callable):
     """Train in this process, with worker 0's progress."""
-    from easgd_lib.learning.records import Run
     from easgd_lib.progress import Live
 
     display = Live(settings.method)
@@ -175,10 +185,9 @@ def _train_here(settings: Settings, train: Callable):
             display.update([numbers])
 
     try:
-        record = train(settings, report)
+        return train(settings, report)
     finally:
         display.close()
-    return Run.from_dict(record) if record else None
 
 
 @app.command()

@@ -1,8 +1,26 @@
-"""What can go wrong for a user: one line that names the cure, exit status 2."""
+"""What can go wrong for a user: one line that says what is wrong and how to fix it, status 2."""
 
 
 class EasgdError(Exception):
-    """Base of every error whose message is written for the user, not for us."""
+    """Base of every error whose message is written for the user, not for us.
+
+    Attributes
+    ----------
+    what : str
+        What is wrong.
+    fix : str
+        What to do about it; empty where that is plain.
+
+    >>> print(EasgdError("no MNIST was found", "`make data` downloads it"))
+    no MNIST was found: `make data` downloads it
+    """
+
+    def __init__(self, what: str, fix: str = ""):
+        super().__init__(what, fix)
+        self.what, self.fix = what, fix
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.fix}" if self.fix else self.what
 
 
 class SettingsError(EasgdError, ValueError):
@@ -18,7 +36,7 @@ class NotFinite(EasgdError, ArithmeticError):
 
 
 class MPIError(EasgdError, RuntimeError):
-    """The MPI world is not what the run needs, or somebody in it fell silent."""
+    """The MPI world is not what the run needs, or a rank in it fell silent."""
 
 
 class PeerFailed(MPIError):

@@ -21,9 +21,9 @@ def test_error(run: Run) -> float:
     return KNOWS_NOTHING if run.diverged else 1 - run.final_test_accuracy
 
 
-def train_error(run: Run, rank: int = CENTER) -> float:
+def train_error(run: Run, worker: int = CENTER) -> float:
     """Final training error, on the fixed subset."""
-    return KNOWS_NOTHING if run.diverged else 1 - run.final("train_accuracy", rank)
+    return KNOWS_NOTHING if run.diverged else 1 - run.final("train_accuracy", worker)
 
 
 def least_error(run: Run) -> float:
@@ -31,9 +31,9 @@ def least_error(run: Run) -> float:
     return KNOWS_NOTHING if run.diverged else 1 - float(curve(run)[:, 1].max())
 
 
-def curve(run: Run, metric: str = "test_accuracy", rank: int = CENTER) -> np.ndarray:
+def curve(run: Run, metric: str = "test_accuracy", worker: int = CENTER) -> np.ndarray:
     """(n, 2): seconds and value, in order."""
-    rows = run.table[(run.table.metric == metric) & (run.table["rank"] == rank)]
+    rows = run.table[(run.table.metric == metric) & (run.table.worker == worker)]
     return rows[["seconds", "value"]].to_numpy(dtype=float)
 
 
@@ -118,9 +118,9 @@ def errors(
     return Sample(values, float(np.sqrt(mean(values) * (1 - mean(values)) / n)))
 
 
-def train_errors(runs: Iterable[Run], rank: int = CENTER) -> Sample:
+def train_errors(runs: Iterable[Run], worker: int = CENTER) -> Sample:
     """Final training errors, on the fixed subset."""
-    return errors(runs, lambda run: train_error(run, rank), TRAIN_SUBSET)
+    return errors(runs, lambda run: train_error(run, worker), TRAIN_SUBSET)
 
 
 def below(one: Sample, other: Sample) -> int:

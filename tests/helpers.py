@@ -86,8 +86,8 @@ def made_up(
 ) -> Run:
     """A run that never was, a photograph a second: who reads records must not care."""
     rows = [
-        (float(t), t, 200 * t, rank, metric, 1 - value if metric == "train_loss" else value)
-        for rank in (CENTER, 0)
+        (float(t), t, 200 * t, worker, metric, 1 - value if metric == "train_loss" else value)
+        for worker in (CENTER, 0)
         for metric in PANELS
         for t, value in enumerate(accuracies)
     ]

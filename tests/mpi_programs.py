@@ -1,6 +1,6 @@
 """Programs for several ranks, started by test_mpi.py: `mpiexec -n N python mpi_programs.py NAME …`.
 
-Each asserts on every rank; a failing rank cries out, so the others end too.
+Each asserts on every rank; a failing rank notifies the others, so they end too.
 """
 
 import sys
@@ -11,16 +11,17 @@ import torch
 
 from easgd_lib import Settings, datasets, simulate
 from easgd_lib.errors import MPIError, PeerFailed
-from easgd_lib.learning.objectives import Digits, Quadratic
+from easgd_lib.learning.objectives import ImageClassification, Quadratic
 from easgd_lib.learning.worker import answering, carry_out
-from easgd_lib.method.algorithms import METHODS, VARIANTS, Terms, method_of, terms_of
-from easgd_lib.method.settings import SERVED
-from easgd_lib.parallel import rank
+from easgd_lib.method.algorithms import METHODS, VARIANTS, method_of, protocol_of
+from easgd_lib.method.center import CenterKind, ExchangeProtocol, LocalCenter, kind_of
+from easgd_lib.parallel import centers, rank
 from easgd_lib.parallel.centers.allreduce import AllreduceCenter
-from easgd_lib.parallel.centers.channel import Courier, LayerCourier
-from easgd_lib.parallel.centers.server import ServerCenter, serve
-from easgd_lib.parallel.centers.window import WindowCenter
+from easgd_lib.parallel.centers.channel import MessageChannel
+from easgd_lib.parallel.centers.server import Server, ServerCenter
 from easgd_lib.parallel.world import World
+from easgd_lib.reproduction import kth
+from easgd_lib.reproduction.kth.exchange import PiecewiseChannel
 from easgd_lib.simulation.clock import TimeModel
 
 
@@ -32,18 +33,12 @@ def everybody(world: World, mine, like) -> np.ndarray:
     return rows
 
 
-def with_center(kind: str, world: World, start, terms: Terms, work, courier=None):
+def with_center(kind: CenterKind, world: World, start, protocol: ExchangeProtocol, work):
     """Run `work(worker, center)` on every worker; returns its result and what is evaluated."""
-    served = kind in SERVED
-    if served and world.rank == 0:
-        return None, serve(world, start, terms, courier)
-    worker = world.rank - served
-    center = {
-        "server": lambda: ServerCenter(world, start, courier),
-        "report": lambda: ServerCenter(world, start, courier),
-        "window": lambda: WindowCenter(world, start, terms),
-        "allreduce": lambda: AllreduceCenter(world, start, terms),
-    }[kind]()
+    worker = world.rank - kind.extra_ranks
+    if worker < 0:
+        return None, centers.serve(kind, world, start, protocol)
+    center = centers.connect(kind, world, start, protocol)
     result = work(worker, center)
     final = center.close()
     return result, final
@@ -51,7 +46,7 @@ def with_center(kind: str, world: World, start, terms: Terms, work, courier=None
 
 def finally_everywhere(world: World, final) -> np.ndarray:
     """x̃ as rank 0 knows it, which saw the last push."""
-    world.share(final.numpy())
+    world.broadcast(final.numpy())
     return final.numpy()
 
 
@@ -62,7 +57,7 @@ def hammers(world: World, kind: str, *cases: str):
 
 
 def hammer(world: World, kind: str, n: int, rounds: int):
-    p = world.size - (kind == "server")
+    p = world.size - kind_of(kind).extra_ranks
     start = torch.linspace(-1, 1, n, dtype=torch.float64)
 
     def work(worker, center):
@@ -74,23 +69,31 @@ def hammer(world: World, kind: str, n: int, rounds: int):
             x = x - force
         return x - before
 
-    terms = Terms("synchronous" if kind == "allreduce" else "asynchronous")
-    moved, final = with_center(kind, world, start, terms, work)
+    protocol = ExchangeProtocol(kind_of(kind).orders[0])
+    moved, final = with_center(kind_of(kind), world, start, protocol, work)
     lost = finally_everywhere(world, final) - start.numpy() + everybody(world, moved, start).sum(0)
     assert abs(lost).max() < 1e-12 * rounds, abs(lost).max()
     assert not np.allclose(final.numpy(), start.numpy()), "nothing was exchanged"
 
 
+class AnySettings:
+    """Enough to ask whether a method has a server-side optimizer."""
+
+    delta = average_rate = 0.5
+
+
+def fixed_orders(kind: str, p: int = 2) -> list[str]:
+    """The orders in which every number is determined: one worker's is in any."""
+    return [order for order in kind_of(kind).orders if p == 1 or order != "asynchronous"]
+
+
 def quadratics(world: World, kind: str):
     """Every method in every fixed order on MPI is simulate.trajectory, noise included."""
-    p = world.size - (kind == "server")
-    orders = ["synchronous"] if kind == "allreduce" else ["synchronous", "round_robin"]
-    if p == 1 and kind != "allreduce":
-        orders.append("asynchronous")
-    for order in orders:
+    p = world.size - kind_of(kind).extra_ranks
+    for order in fixed_orders(kind, p):
         for method in (name for name, cls in METHODS.items() if cls.exchange):
             for variant in VARIANTS if method in ("easgd", "eamsgd") else [None]:
-                if kind == "allreduce" and METHODS[method].master(None):
+                if kind_of(kind).replicas and METHODS[method].server_optimizer(AnySettings):
                     continue
                 options = OPTIONS[method] | {"variant": variant, "center": kind, "order": order}
                 settings = Settings(method, workers=p, eta=0.1, gamma=0.01, seed=3, **options)
@@ -111,7 +114,7 @@ OPTIONS: dict[str, dict] = {
 
 
 def quadratic(
-    world: World, kind: str, order: str, settings: Settings, d: int, steps: int, courier=None
+    world: World, kind: str, order: str, settings: Settings, d: int, steps: int, own=None
 ):
     p = settings.workers
     start = np.linspace(1, 2, p * d).reshape(p, d)
@@ -128,7 +131,8 @@ def quadratic(
         return method.x
 
     center0 = torch.from_numpy(start.mean(0))
-    result, final = with_center(kind, world, center0, terms_of(settings), work, courier)
+    there = own or kind_of(kind)
+    result, final = with_center(there, world, center0, protocol_of(settings), work)
     found = everybody(world, result, center0)[-p:]
     final = finally_everywhere(world, final)
     turns = steps * (p if order == "round_robin" else 1)
@@ -144,8 +148,22 @@ def quadratic(
 AWKWARD = ([1], [1, 1], [7, 1, 5], [400, 20, 30_000, 40, 1, 39], [1_000_001, 1])  # layers
 
 
+def piecewise(sizes: list[int], elements: bool) -> CenterKind:
+    """A parameter server whose vectors travel in pieces."""
+
+    def channel(world):
+        return PiecewiseChannel(world, sizes, elements)
+
+    return CenterKind(
+        lambda world, start, protocol, _: ServerCenter(world, start, channel(world)),
+        lambda world, start, protocol, _: Server(
+            world, LocalCenter(start, protocol), channel(world)
+        ).run(),
+    )
+
+
 def layers(world: World, kind: str):
-    """The report's center, its vectors in pieces: every method is simulate.trajectory."""
+    """The KTH report's center, its vectors in pieces: every method is simulate.trajectory."""
     p = world.size - 1
     for sizes in AWKWARD:
         few = sum(sizes) < 1_000  # copied one by one, a million floats take a second
@@ -154,56 +172,57 @@ def layers(world: World, kind: str):
                 method, workers=p, eta=0.1, gamma=0.01, seed=3, center=kind, **OPTIONS[method]
             )
             for elements in (False, True) if few else (False,):
-                courier = LayerCourier(world, sizes, elements)
-                quadratic(
-                    world, kind, settings.order, settings, sum(sizes), 20 if few else 4, courier
-                )
+                own, steps = piecewise(sizes, elements), 20 if few else 4
+                quadratic(world, kind, settings.order, settings, sum(sizes), steps, own)
 
 
-def couriers(world: World, kind: str):
+def channels(world: World, kind: str):
     """What arrives in pieces is what arrives whole, bit for bit, in both precisions."""
     random = torch.Generator().manual_seed(0)
     for sizes in AWKWARD:
-        ways = [Courier(world), LayerCourier(world, sizes)]
-        ways += [LayerCourier(world, sizes, elements=True)] if sum(sizes) < 100_000 else []
+        ways = [MessageChannel(world), PiecewiseChannel(world, sizes)]
+        ways += [PiecewiseChannel(world, sizes, elements=True)] if sum(sizes) < 100_000 else []
         for precision in (torch.float32, torch.float64):
             sent = torch.randn(sum(sizes), dtype=precision, generator=random)
-            for courier in ways:
+            for channel in ways:
                 if world.rank == 0:
-                    courier.send(sent, 1, 5, "rank 1 to receive")
+                    channel.send(sent, 1, 5, "rank 1 to receive")
                 else:
                     found = torch.full_like(sent, torch.nan)
-                    courier.receive(found, 0, 5, "rank 0 to send")
-                    assert torch.equal(found, sent), (sizes, precision, courier)
+                    channel.receive(found, 0, 5, "rank 0 to send")
+                    assert torch.equal(found, sent), (sizes, precision, channel)
 
 
 def misled(world: World, kind: str):
-    """The last worker alone is told of a suspect: the others find out, and refuse to train."""
+    """The last worker alone has another objective: the others find out, and refuse to train."""
     common = {"workers": world.size - 1, "center": kind, "data": "sample", "steps": 3}
-    for suspect, words in (("own_start", "same parameters"), ("same_digits", "same batches")):
-        told = world.rank == world.size - 1
+    for objective, words in (
+        (kth.OWN_START, "same parameters"),
+        (kth.SAME_BATCHES, "same batches"),
+    ):
+        other = world.rank == world.size - 1
         try:
-            rank.run(Settings("easgd", suspects=[suspect] * told, **common))
+            rank.run(Settings("easgd", objective=objective if other else None, **common))
         except PeerFailed as failure:
-            assert told, failure
+            assert other, failure
             assert words in str(failure)
         except MPIError as failure:
-            assert not told, failure
+            assert not other, failure
             assert words in str(failure)
         else:
-            raise AssertionError(f"{suspect} went unnoticed")
-        world.barrier("the next suspect")
+            raise AssertionError(f"{objective} went unnoticed")
+        world.barrier("the next objective")
 
 
 def networks(world: World, kind: str):
     """The ConvNet in float64, 20 steps: MPI against all workers in this process."""
     torch.set_num_threads(1)
-    for order in ["synchronous"] if kind == "allreduce" else ["synchronous", "round_robin"]:
+    for order in fixed_orders(kind):
         network(world, kind, order)
 
 
 def network(world: World, kind: str, order: str):
-    p = world.size - (kind == "server")
+    p = world.size - kind_of(kind).extra_ranks
     settings = Settings(
         "eamsgd", workers=p, center=kind, order=order, tau=3, precision="float64", data="sample",
         batch_size=16, seed=7, steps=20, threads=1,
@@ -211,15 +230,15 @@ def network(world: World, kind: str, order: str):
     data = datasets.load("sample")
 
     def work(worker, center):
-        digits = Digits(data, settings, worker)
-        method = method_of(settings)(digits.start, settings)
-        answer = answering(center, lambda x: digits.gradient(x, digits.draw()))
+        objective = ImageClassification(data, settings, worker)
+        method = method_of(settings)(objective.start, settings)
+        answer = answering(center, lambda x: objective.gradient(x, objective.draw()))
         for _ in range(settings.steps):
             carry_out(method.step(), answer)
         return method.x
 
-    start = Digits(data, settings, 0).start
-    result, final = with_center(kind, world, start, terms_of(settings), work)
+    start = ImageClassification(data, settings, 0).start
+    result, final = with_center(settings.kind, world, start, protocol_of(settings), work)
     found = everybody(world, result, start)[-p:]
     final = finally_everywhere(world, final)
     if world.rank:
@@ -233,8 +252,7 @@ def network(world: World, kind: str, order: str):
 
 def failures(world: World, kind: str):
     """Worker 1 fails in the middle: everybody else is released at once, by name."""
-    orders = ("asynchronous", "synchronous", "round_robin")
-    for order in orders if kind != "allreduce" else orders[1:2]:
+    for order in kind_of(kind).orders:
         failing(World.of(world.size), kind, order)
         world.barrier("the next failure")
 
@@ -248,17 +266,17 @@ def failing(world: World, kind: str, order: str):
                 raise ArithmeticError("worker 1 broke on purpose")
             center.pull()
             center.push(start + 1e-9)
-            world.listen()  # as a worker does between its steps
+            world.check_for_failures()  # as a worker does between its steps
 
     began = time.monotonic()
     try:
-        with_center(kind, world, start, Terms(order), work)
+        with_center(kind_of(kind), world, start, ExchangeProtocol(order), work)
     except PeerFailed as failure:
         assert "on purpose" in str(failure)
         assert time.monotonic() - began < 20
         print("released", flush=True)
     except ArithmeticError as failure:
-        world.cry(str(failure))
+        world.notify_failure(str(failure))
         print("failed", flush=True)
 
 
@@ -269,16 +287,16 @@ def overlapping(world: World, kind: str):
     exchanges does not (spectral radii of a round: 1.27 and .92).
     """
     ends = {}
-    for held in (False, True):
+    for atomic in (False, True):
         p = world.size - 1
         workers = world.last(p) if world.rank else None
-        terms, start = Terms(held=held), torch.ones(1, dtype=torch.float64)
+        protocol, start = ExchangeProtocol(atomic=atomic), torch.ones(1, dtype=torch.float64)
 
-        def work(worker, center, held=held, workers=workers, start=start):
+        def work(worker, center, atomic=atomic, workers=workers, start=start):
             x = start * (worker + 2)
             for _ in range(60):
                 pulled = center.pull().clone()
-                if not held:
+                if not atomic:
                     workers.barrier("all to have pulled")
                 force = 0.45 * (x - pulled)
                 center.push(force)
@@ -286,8 +304,8 @@ def overlapping(world: World, kind: str):
                 x = x - 0.1 * x - force
             return x
 
-        _, final = with_center("server", world, start, terms, work)
-        ends[held] = abs(finally_everywhere(world, final)[0])
+        _, final = with_center(kind_of("server"), world, start, protocol, work)
+        ends[atomic] = abs(finally_everywhere(world, final)[0])
     assert ends[False] > 1.2**60, ends
     assert ends[True] < 0.96**60, ends
 
@@ -298,11 +316,11 @@ def replicas(world: World, kind: str):
     change = torch.randn(100_003, generator=random)
     twice = []
     for _ in range(2):
-        center = AllreduceCenter(world, torch.zeros(100_003), Terms("synchronous"))
+        center = AllreduceCenter(world, torch.zeros(100_003), ExchangeProtocol("synchronous"))
         center.push(change)
         twice.append(center.close())
     assert torch.equal(*twice)
-    center = AllreduceCenter(world, torch.zeros(5), Terms("synchronous"))
+    center = AllreduceCenter(world, torch.zeros(5), ExchangeProtocol("synchronous"))
     center.push(torch.ones(5))
     center.center = center.center + 1e-7 * world.rank
     try:
@@ -316,7 +334,7 @@ def replicas(world: World, kind: str):
 PROGRAMS = {
     f.__name__: f
     for f in (
-        hammers, quadratics, layers, couriers, misled, networks, failures, overlapping, replicas,
+        hammers, quadratics, layers, channels, misled, networks, failures, overlapping, replicas,
     )
 }  # fmt: skip
 
@@ -329,5 +347,5 @@ if __name__ == "__main__":
         PROGRAMS[name](world, *arguments)
         print("fine", flush=True)
     except BaseException as error:
-        world.cry(repr(error))
+        world.notify_failure(repr(error))
         raise

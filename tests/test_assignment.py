@@ -17,6 +17,7 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook
 
+pytestmark = pytest.mark.slow
 COURSE = Path(__file__).parents[1] / "notebooks" / "assignments"
 NAME = "elastic_exchange"
 FILE = f"{NAME}/{NAME}.ipynb"

@@ -15,7 +15,7 @@ from easgd_lib import Run, Settings, __main__, datasets, models, simulate
 from easgd_lib.errors import DataError, SettingsError
 from easgd_lib.learning.evaluate import Evaluator
 from easgd_lib.learning.flat import Flat
-from easgd_lib.learning.objectives import Digits
+from easgd_lib.learning.objectives import ImageClassification
 from easgd_lib.method.algorithms import METHODS
 from easgd_lib.simulation.clock import TimeModel
 
@@ -114,10 +114,10 @@ def test_evaluation_sees_the_center_in_zero_to_one(data):
 def test_digits_are_neither_cropped_nor_mirrored():
     """And draw no more chance than their batches: the same numbers as without CIFAR-10."""
     data, ours = datasets.load("sample"), Settings("sgd", data="sample", batch_size=8)
-    digits, stream = Digits(data, ours, 0), datasets.Stream(4_000, 8, 0, 0)
+    objective, stream = ImageClassification(data, ours, 0), datasets.Stream(4_000, 8, 0, 0)
     for _ in range(2):
         expected = data.pixels(data.train_images[stream.draw()])
-        assert torch.equal(digits.draw()[0], expected)
+        assert torch.equal(objective.draw()[0], expected)
 
 
 def test_the_paper_s_sizes():
@@ -151,22 +151,22 @@ def test_dropout_is_for_training_alone():
 
 def test_the_gradient_is_that_of_the_loss_and_half_lambda_x_squared(data):
     """Along x, on which the network has no kink: its biases are 0. And λx in every coordinate."""
-    digits = Digits(data, settings(precision="float64"), 0)
-    batch, x = digits.draw(), digits.start
-    chance = digits.stream.generator.bit_generator
+    objective = ImageClassification(data, settings(precision="float64"), 0)
+    batch, x = objective.draw(), objective.start
+    chance = objective.stream.generator.bit_generator
     before = chance.state
 
     def gradient(at):
         chance.state = before  # the same units silenced each time
-        return digits.gradient(at, batch).clone()
+        return objective.gradient(at, batch).clone()
 
     losses = []
     for scale in (1 + 1e-6, 1 - 1e-6):
         gradient(scale * x)
-        losses.append(digits.loss + 1e-4 / 2 * float((scale * x).square().sum()))
+        losses.append(objective.loss + 1e-4 / 2 * float((scale * x).square().sum()))
     with_l2 = gradient(x)
     assert float(with_l2 @ x) == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-6)
-    digits.network.l2 = 0.0
+    objective.network.l2 = 0.0
     assert torch.allclose(with_l2 - gradient(x), 1e-4 * x, rtol=0, atol=1e-15)
 
 

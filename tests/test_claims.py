@@ -18,7 +18,7 @@ from easgd_lib.reproduction.claims import (
     verdict,
 )
 from easgd_lib.reproduction.experiments import COMPLETE, FULL, Experiment, Planned, Records, conduct
-from easgd_lib.reproduction.experiments.kth import FIGURE_3, PERIODS, SUSPECTS
+from easgd_lib.reproduction.experiments.kth import ABLATION, FIGURE_3, PERIODS
 from easgd_lib.reproduction.experiments.paper import BY_PERIOD, NINETY_NINE
 from easgd_lib.reproduction.figures import from_theory as paper_figures
 from helpers import made_up
@@ -82,10 +82,10 @@ def told(runs) -> Callable[[str, Experiment, dict], dict]:
         ("report-lockstep", "lockstep"),
     ],
 )
-def test_a_suspect_is_at_fault_if_its_exchanges_take_a_tenth_of_the_time(told, claim, name):
+def test_a_factor_is_at_fault_if_its_exchanges_take_a_tenth_of_the_time(told, claim, name):
     """Elsewhere they take a tenth: of what is left, .9, a tenth more or less is lost by it."""
-    assert told(claim, SUSPECTS, {name: {"exchanging": 0.19}})["verdict"] == REPRODUCED
-    found = told(claim, SUSPECTS, {name: {"exchanging": 0.17}})
+    assert told(claim, ABLATION, {name: {"exchanging": 0.19}})["verdict"] == REPRODUCED
+    found = told(claim, ABLATION, {name: {"exchanging": 0.17}})
     assert found["verdict"] == REFUTED
     assert found["measured"]["value"][f"with {name}"] == 0.17
     assert (found["measured"]["seeds"], found["measured"]["n"]) == (2, 4)
@@ -93,15 +93,15 @@ def test_a_suspect_is_at_fault_if_its_exchanges_take_a_tenth_of_the_time(told, c
 
 @pytest.mark.parametrize(("speed", "word"), [(500, REPRODUCED), (999, NOT), (1500, REFUTED)])
 def test_a_root_that_computes_is_at_fault_if_the_others_are_slower(told, speed, word):
-    found = told("report-root-computes", SUSPECTS, {"root-computes": {"speed": speed}})
+    found = told("report-root-computes", ABLATION, {"root-computes": {"speed": speed}})
     assert found["verdict"] == word
 
 
 def test_an_own_start_is_at_fault_if_the_center_is_worse(told):
     poor = {"accuracies": (0.1, 0.5)}
-    assert told("report-own-start", SUSPECTS, {"own-start": poor})["verdict"] == REPRODUCED
-    assert told("report-own-start", SUSPECTS, {})["verdict"] == NOT, "a tie"
-    assert told("report-own-start", SUSPECTS, {"ours": poor})["verdict"] == REFUTED
+    assert told("report-own-start", ABLATION, {"own-start": poor})["verdict"] == REPRODUCED
+    assert told("report-own-start", ABLATION, {})["verdict"] == NOT, "a tie"
+    assert told("report-own-start", ABLATION, {"ours": poor})["verdict"] == REFUTED
 
 
 def test_sgd_is_ahead_if_it_is_ahead_of_all(told):
@@ -150,6 +150,7 @@ def carried_out(lost: Callable[[Planned], bool]):
 UNSTABLE = ("downpour-tau64", "eamsgd-tau4", "eamsgd-tau100", "downpour-tau1-p16", "msgd-batch4x")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("runs")
 def test_runs_that_diverged_are_judged_and_drawn_and_no_number_is_infinite():
     """Of every experiment under the clock something is lost: one seed here, all seeds there."""
@@ -226,7 +227,7 @@ def test_the_ledger_s_head_names_every_figure_and_none_that_is_not_there():
 
 
 def test_the_ledger_counts_and_tells(told):
-    judged = [told("report-layers", SUSPECTS, {"layers": {"exchanging": 0.5}})]
+    judged = [told("report-layers", ABLATION, {"layers": {"exchanging": 0.5}})]
     judged.append(CLAIMS["paper-imagenet-4"].judged(Records(TWO_SEEDS)))
     page = ledger.page(judged)
     assert ledger.summary(judged) == f"2 claims: 1 {REPRODUCED}, 1 {UNTESTED}"

@@ -5,8 +5,12 @@ import json
 import pytest
 
 from easgd_lib import datasets, doctor, paths
-from easgd_lib.method.settings import SUSPECTS
+from easgd_lib.method.algorithms import METHODS
+from easgd_lib.method.center import CENTERS
+from easgd_lib.reproduction import kth
 from helpers import assert_one_line, cluster_processes, easgd
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
@@ -20,12 +24,12 @@ from helpers import assert_one_line, cluster_processes, easgd
         (["--method", "sgd", "--tau", "3"], ["does not use tau"]),
         (["--method", "easgd", "--elastic-lr", "3"], ["--elastic-lr"]),
         (["--method", "easgd", "--tau", "three"], ["three"]),
-        (["--method", "easgd", "--suspect", "speed"], ["speed", "own_start"]),
-        (
-            ["--method", "easgd", "--center", "server", "--suspect", "layers", "--simulate"],
-            ["sends no messages", "MPI"],
-        ),
-        (["--method", "easgd", "--center", "report", "--simulate"], ["sends no messages", "MPI"]),
+        (["--method", "easgd", "--center", "cloud"], ["cloud", "allreduce"]),
+        (["--method", "easgd", "--center", "nowhere:CENTER"], ["nowhere", "every rank"]),
+        (["--method", "easgd", "--center", "math:pi"], ["math:pi", "CenterKind"]),
+        (["--method", "math:pi"], ["math:pi", "methods.SGD"]),
+        (["--method", "easgd", "--objective", "speed"], ["speed", "module:attribute"]),
+        (["--method", "easgd", "--center", kth.LAYERS, "--simulate"], ["sends no messages", "MPI"]),
         ([], ["--method"]),
     ],
 )
@@ -72,8 +76,8 @@ def test_the_simulator_trains_and_writes_a_record(tmp_path):
     assert record["settings"]["alpha"] == pytest.approx(0.3)
     assert record["settings"]["rho"] == pytest.approx(0.3 / 0.02)
     assert record["exchanges"] == 3 * 4
-    assert set(record["series"][0]) == {"seconds", "step", "samples", "rank", "metric", "value"}
-    assert {row["rank"] for row in record["series"]} == {-1, 0, 1, 2}
+    assert set(record["series"][0]) == {"seconds", "step", "samples", "worker", "metric", "value"}
+    assert {row["worker"] for row in record["series"]} == {-1, 0, 1, 2}
 
 
 def test_falling_back_to_the_sample_is_said_aloud(tmp_path):
@@ -112,8 +116,8 @@ def test_doctor_says_what_to_mend(tmp_path, monkeypatch):
 def test_help_teaches():
     train, reproduce = (easgd(name, "--help").stdout for name in ("train", "reproduce"))
     assert "mpiexec -n 3" in train
-    assert "--suspect" in train
-    for name in SUSPECTS:
+    assert "module:attribute" in train
+    for name in (*METHODS, *CENTERS):
         assert name in train
     assert "figures/quick/" in reproduce
     for option in ("--full", "--complete", "--minutes", "--only"):

@@ -7,7 +7,7 @@ from statistics import mean, stdev
 import numpy as np
 import pytest
 
-from easgd_lib import Run, Settings, simulate
+from easgd_lib import Settings, simulate
 from easgd_lib.errors import DataError, SettingsError
 from easgd_lib.learning.objectives import Quadratic
 from easgd_lib.method.algorithms import METHODS, VARIANTS
@@ -92,6 +92,7 @@ def test_every_method_runs_in_virtual_time(method, variant, center):
         assert len(mine) > 40
 
 
+@pytest.mark.slow
 def test_a_straggler_steps_less_and_holds_up_only_those_who_wait_for_it():
     slow = TimeModel(step=1.0, stragglers=1, slowdown=4.0)
     _, path = follow(slow, steps=130, center="server")
@@ -101,7 +102,7 @@ def test_a_straggler_steps_less_and_holds_up_only_those_who_wait_for_it():
         "easgd", workers=4, tau=1, center="window", order="synchronous", data="sample", steps=4,
         snapshots=1,
     )  # fmt: skip
-    run = Run.from_dict(simulate.train(settings, times=slow))
+    run = simulate.train(settings, times=slow)
     assert run.seconds == pytest.approx(16), "all wait for the slowest, at every exchange"
     assert run.time_split["communication"] == pytest.approx(3 * 3 * (4 - 1))
 
@@ -127,9 +128,7 @@ def test_p_cores_take_as_long_for_p_times_the_batch_as_one_core_for_the_batch():
     times = TimeModel(step=1.0, per_image=0.1, data_per_image=0.05, spread=0.2)
     common = {"data": "sample", "steps": 3, "snapshots": 1, "center": "local", "threads": 1}
     one, four = (
-        Run.from_dict(
-            simulate.train(Settings("sgd", batch_size=32 * p, **common), times=times.shared_by(p))
-        )
+        simulate.train(Settings("sgd", batch_size=32 * p, **common), times=times.shared_by(p))
         for p in (1, 4)
     )
     assert four.seconds == pytest.approx(one.seconds)
@@ -138,6 +137,7 @@ def test_p_cores_take_as_long_for_p_times_the_batch_as_one_core_for_the_batch():
     assert times.shared_by(1) == times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["synchronous", "round_robin"])
 def test_seconds_end_all_workers_after_the_same_exchange(order):
     settings = Settings(

@@ -17,6 +17,7 @@ from easgd_lib import Settings
 from easgd_lib.errors import DataError, MPIError, NotFinite, SettingsError
 from helpers import assert_one_line, cluster_processes, easgd, leaving_nothing
 
+pytestmark = pytest.mark.engines
 SHORT = {"workers": 2, "data": "sample", "steps": 12, "snapshots": 1, "tau": 4}
 
 

@@ -14,7 +14,6 @@ import pytest
 
 from easgd_lib import Run, Settings, simulate
 from easgd_lib.errors import NotFinite
-from easgd_lib.method.settings import SUSPECTS
 from easgd_lib.reproduction.experiments import COMPLETE, FULL, QUICK, Experiment, Size, conduct
 from easgd_lib.reproduction.experiments.kth import FIGURE_3
 from easgd_lib.reproduction.experiments.paper import BY_RATE, PERIOD, RATES, TUNING, best_rate
@@ -45,8 +44,7 @@ def test_an_experiment_is_a_list_of_runs(experiment: Experiment, size: Size):
             assert each.cores == 1
         else:
             assert settings.seconds is None, "virtual ones would be no fair budget"
-            assert settings.center != "report", "the clock sends no messages"
-            assert not [name for name in settings.suspects if SUSPECTS[name]]
+            assert settings.kind.link, "the clock sends no messages"
 
 
 def test_every_experiment_has_a_folder_of_its_own():
@@ -179,6 +177,7 @@ def tiny(steps: int) -> Experiment:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("runs")
 def test_the_pool_finds_what_one_process_finds():
     """Everything but the real seconds: the same losses, the same accuracies, virtual seconds."""
@@ -191,11 +190,12 @@ def test_the_pool_finds_what_one_process_finds():
     assert len(found) == 2
     for planned in found:
         times = TimeModel.calibrated(planned.settings.center).shared_by(planned.cores)
-        here = Run.from_dict(simulate.train(planned.settings, times=times))
+        here = simulate.train(planned.settings, times=times)
         assert numbers(found[planned]) == numbers(here)
         assert numbers(Run.load(planned.path(QUICK))) == numbers(here.brief())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("runs")
 def test_a_run_that_diverges_in_the_pool_leaves_the_others_alone():
     wild = replace(
@@ -231,6 +231,7 @@ def pool_of(client: subprocess.Popen) -> list[psutil.Process]:
     raise AssertionError("the pool never began")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_or_killed_client_leaves_no_pool(how, runs):
     here = str(Path(__file__).parent)

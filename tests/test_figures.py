@@ -25,6 +25,7 @@ def records(runs) -> Records:
     return Records(QUICK)
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes(records, tmp_path):
     contents = []
     for folder in ("one", "two"):
@@ -109,6 +110,7 @@ def test_the_readme_quotes_figure_3():
     assert kth_figures.summary(FIGURE_3.stored(COMPLETE)) in readme
 
 
+@pytest.mark.slow
 def test_the_papers_figures_are_those_of_the_theory(tmp_path):
     """What `easgd draw` draws without records is what is committed, to the digits shown."""
     for stem in paper_figures.save_all(tmp_path):
@@ -159,7 +161,7 @@ def test_the_report_s_figure_2_is_its_network():
 
 def test_the_readme_s_sixteen_workers_are_those_of_the_record():
     run = Run.load(paths.runs(quick=False) / "sixteen" / "eamsgd-p16-seed0.json")
-    curve = run.table[(run.table.metric == "test_accuracy") & (run.table["rank"] == CENTER)]
+    curve = run.table[(run.table.metric == "test_accuracy") & (run.table["worker"] == CENTER)]
     passed = curve[curve.value >= 0.99].seconds.min()
     text = " ".join((paths.ROOT / "README.md").read_text().split())
     assert run.settings.workers == 16

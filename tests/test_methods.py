@@ -135,6 +135,7 @@ def test_your_own_method_runs_too():
     assert np.array_equal(path.workers[0], path.workers[-1])
 
 
+@pytest.mark.slow
 def test_one_hundred_thousand_workers():
     """The vectorised path: the center of many workers is the mean field's."""
     settings = Settings("easgd", workers=100_000, eta=0.1, beta=0.5, tau=1, seed=1)

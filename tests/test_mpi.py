@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from easgd_lib import Run
-from easgd_lib.method.settings import SERVED
+from easgd_lib.method.center import kind_of
 from easgd_lib.parallel import mpiexec
+from easgd_lib.reproduction import kth
 from helpers import assert_one_line, run_ranks
 
+pytestmark = pytest.mark.mpi
 PROGRAMS = str(Path(__file__).with_name("mpi_programs.py"))
 
 
 def run_program(workers: int, center: str, name: str, *arguments: str):
-    ran = run_ranks(workers + (center in SERVED), PROGRAMS, name, center, *arguments)
+    ran = run_ranks(workers + kind_of(center).extra_ranks, PROGRAMS, name, center, *arguments)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout.split()
 
@@ -25,7 +27,7 @@ def run_program(workers: int, center: str, name: str, *arguments: str):
 def test_pushes_from_four_ranks_lose_nothing(center):
     """4 ranks hammer one center; x̃ + Σ x^i is unchanged to rounding, at awkward sizes too."""
     said = run_program(4, center, "hammers", "486610x40", "1x1000", "7x1000", "1000003x10")
-    assert said.count("fine") == 4 + (center == "server")
+    assert said.count("fine") == 4 + kind_of(center).extra_ranks
 
 
 @pytest.mark.parametrize("center", ["window", "server", "allreduce"])
@@ -36,11 +38,11 @@ def test_mpi_is_the_simulator_on_a_quadratic(center, workers):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_report_s_center_is_the_simulator_layer_by_layer(workers):
-    run_program(workers, "report", "layers")
+    run_program(workers, kth.SCHEME, "layers")
 
 
 def test_layers_and_copied_floats_carry_the_same_bytes():
-    assert run_program(2, "window", "couriers").count("fine") == 2
+    assert run_program(2, "window", "channels").count("fine") == 2
 
 
 def test_a_worker_that_starts_elsewhere_or_draws_the_same_is_refused():
@@ -66,9 +68,10 @@ def test_replicas_that_drift_apart_are_found():
 @pytest.mark.parametrize("center", ["window", "server", "allreduce"])
 def test_a_failing_rank_releases_all_others(center):
     said = run_program(3, center, "failures")
-    failures = 1 if center == "allreduce" else 3
+    kind = kind_of(center)
+    failures = len(kind.orders)
     assert said.count("failed") == failures
-    assert said.count("released") == failures * (2 + (center == "server"))
+    assert said.count("released") == failures * (2 + kind.extra_ranks)
 
 
 TRAIN = ["-m", "easgd_lib", "train", "--data", "sample", "--snapshots", "1", "--steps", "12"]
@@ -85,35 +88,32 @@ def test_training_under_plain_mpiexec(tmp_path):
     assert (run.settings.workers, run.environment["ranks"]) == (2, 3)
     assert run.exchanges == 2 * 3
     assert run.time_split["communication"] > 0
-    assert run.table["rank"].isin([-1, 0, 1]).all()
+    assert run.table["worker"].isin([-1, 0, 1]).all()
 
 
 def test_a_root_that_computes_serves_as_many_exchanges(tmp_path):
     """Asynchronous, so that some workers are done while the root is still computing."""
     out = tmp_path / "run.json"
     ran = run_ranks(
-        3, *TRAIN, "--method", "easgd", "--center", "server", "--tau", "4",
-        "--suspect", "root_computes", "--out", str(out),
+        3, *TRAIN, "--method", "easgd", "--center", kth.COMPUTING_ROOT, "--tau", "4",
+        "--out", str(out),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     run = Run.load(out)
-    assert run.settings.suspects == ("root_computes",)
+    assert run.settings.center == kth.COMPUTING_ROOT
     assert run.exchanges == 2 * 3
 
 
-ALL_OF_IT = ("elements", "own_start", "root_computes", "same_digits")
-
-
 def test_the_report_s_program_ends_when_time_is_up(tmp_path):
-    """All suspects at once, and workers that vote: one exchange takes longer than the run."""
+    """All of it at once, and workers that vote: one exchange takes longer than the run."""
     out = tmp_path / "run.json"
     ran = run_ranks(
-        3, *TRAIN[:-2], "--seconds", "1", "--method", "easgd", "--center", "report", "--tau", "2",
-        *(word for name in ALL_OF_IT for word in ("--suspect", name)), "--out", str(out),
+        3, *TRAIN[:-2], "--seconds", "1", "--method", "easgd", "--tau", "2",
+        "--center", kth.PROGRAM, "--objective", kth.OWN_START_SAME_BATCHES, "--out", str(out),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     run = Run.load(out)
-    assert run.settings.suspects == ALL_OF_IT
+    assert run.settings.objective == kth.OWN_START_SAME_BATCHES
     assert (run.settings.order, run.environment["ranks"]) == ("round_robin", 3)
     assert run.exchanges >= 2
     assert run.exchanges % 2 == 0, "everybody stopped after the same exchange"

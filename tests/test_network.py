@@ -1,4 +1,4 @@
-"""The report's network, flat: sizes as printed, views not copies, the right gradient."""
+"""The KTH report's network, flat: sizes as printed, views not copies, the right gradient."""
 
 import pytest
 import torch
@@ -7,8 +7,9 @@ from torch import nn
 from easgd_lib import Settings, datasets, models, simulate
 from easgd_lib.learning.evaluate import Evaluator
 from easgd_lib.learning.flat import Flat, digest
-from easgd_lib.learning.objectives import Digits
+from easgd_lib.learning.objectives import ImageClassification, objective_of
 from easgd_lib.method.algorithms import METHODS
+from easgd_lib.reproduction import kth
 from easgd_lib.simulation.clock import TimeModel
 
 
@@ -23,22 +24,22 @@ def test_the_report_s_sizes():
     assert sum(buffer.numel() for buffer in network.buffers()) == 81
 
 
-def test_suspects_of_the_start_and_of_the_digits_do_what_they_say():
+def test_the_kth_program_s_start_and_batches_do_what_they_say():
     data = datasets.load("sample")
 
-    def seen(*suspects: str) -> tuple[int, int]:
+    def seen(objective: str | None = None) -> tuple[int, int]:
         """How many different starts, and how many different first batches, three workers have."""
-        settings = Settings("easgd", workers=3, data="sample", suspects=suspects)
-        digits = [Digits(data, settings, worker) for worker in range(3)]
-        starts = {digest(each.start) for each in digits}
-        batches = {digest(each.first_batch()) for each in digits}
-        assert {digest(each.stream.draw()) for each in digits} == batches
+        settings = Settings("easgd", workers=3, data="sample", objective=objective)
+        workers = [objective_of(settings)(data, settings, worker) for worker in range(3)]
+        starts = {digest(each.start) for each in workers}
+        batches = {digest(each.first_batch()) for each in workers}
+        assert {digest(each.stream.draw()) for each in workers} == batches
         return len(starts), len(batches)
 
     assert seen() == (1, 3)
-    assert seen("own_start") == (3, 3)
-    assert seen("same_digits") == (1, 1)
-    assert seen("own_start", "same_digits") == (3, 1)
+    assert seen(kth.OWN_START) == (3, 3)
+    assert seen(kth.SAME_BATCHES) == (1, 1)
+    assert seen(kth.OWN_START_SAME_BATCHES) == (3, 1)
 
 
 def test_pooling_first_is_the_report_s_network():
@@ -70,23 +71,25 @@ def test_flat_is_views_both_ways():
 
 def test_gradient_agrees_with_a_difference_quotient():
     settings = Settings("sgd", data="sample", precision="float64", batch_size=16)
-    digits = Digits(datasets.load("sample"), settings, worker=0)
-    batch, x = digits.draw(), digits.start.clone()
-    gradient = digits.gradient(x, batch).clone()
+    objective = ImageClassification(datasets.load("sample"), settings, worker=0)
+    batch, x = objective.draw(), objective.start.clone()
+    gradient = objective.gradient(x, batch).clone()
     direction = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(0))
     losses = []
     for side in (1e-6, -1e-6):
-        digits.gradient(x + side * direction, batch)
-        losses.append(digits.loss)
+        objective.gradient(x + side * direction, batch)
+        losses.append(objective.loss)
     assert (losses[0] - losses[1]) / 2e-6 == pytest.approx(float(gradient @ direction), rel=1e-4)
 
 
 def test_same_start_and_different_batches():
     settings = Settings("easgd", workers=3, data="sample", seed=5)
-    workers = [Digits(datasets.load("sample"), settings, worker) for worker in range(3)]
+    workers = [
+        ImageClassification(datasets.load("sample"), settings, worker) for worker in range(3)
+    ]
     assert len({digest(w.start) for w in workers}) == 1
     assert len({digest(w.first_batch()) for w in workers}) == 3
-    other = Digits(datasets.load("sample"), settings.replace(seed=6), 0)
+    other = ImageClassification(datasets.load("sample"), settings.replace(seed=6), 0)
     assert digest(other.start) != digest(workers[0].start)
 
 
@@ -100,15 +103,16 @@ def test_evaluating_does_not_depend_on_what_was_evaluated_before():
 
 def test_bfloat16_keeps_parameters_and_gradients_in_float32():
     settings = Settings("sgd", data="sample", precision="bfloat16")
-    digits = Digits(datasets.load("sample"), settings, 0)
-    exact = Digits(datasets.load("sample"), settings.replace(precision="float32"), 0)
-    batch = digits.draw()
-    rough, fine = (d.gradient(d.start, batch) for d in (digits, exact))
+    objective = ImageClassification(datasets.load("sample"), settings, 0)
+    exact = ImageClassification(datasets.load("sample"), settings.replace(precision="float32"), 0)
+    batch = objective.draw()
+    rough, fine = (d.gradient(d.start, batch) for d in (objective, exact))
     assert rough.dtype == torch.float32
     assert float((rough - fine).norm() / fine.norm()) == pytest.approx(0, abs=0.15)
     assert not torch.equal(rough, fine)
 
 
+@pytest.mark.slow
 def test_a_center_needs_batchnorm_statistics_of_its_own():
     """With β/(pτ), as in the report, the center is far from every worker: theirs mislead."""
     settings = Settings(
@@ -118,10 +122,10 @@ def test_a_center_needs_batchnorm_statistics_of_its_own():
     data = datasets.load("sample")
     workers = simulate.run_workers(settings, data, METHODS["easgd"], TimeModel())
     center = workers[0].center.snapshot()
-    buffers = [[b.clone() for b in w.digits.network.buffers()] for w in workers[:2]]
+    buffers = [[b.clone() for b in w.objective.network.buffers()] for w in workers[:2]]
     assert not torch.equal(buffers[0][0], buffers[1][0]), "statistics stay with each worker"
     evaluator = Evaluator(data)
     own = evaluator(center)["test_accuracy"]
-    borrowed = evaluator.with_statistics_of(workers[0].digits.network, center)
+    borrowed = evaluator.with_statistics_of(workers[0].objective.network, center)
     assert own > 0.85
     assert own - borrowed > 0.2

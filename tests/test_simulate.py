@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from easgd_lib import Run, Settings, simulate
+from easgd_lib import Settings, simulate
 from easgd_lib.errors import NotFinite
 from easgd_lib.learning.objectives import Quadratic
 
@@ -93,11 +93,12 @@ def test_the_sum_is_conserved_without_gradients():
         assert np.allclose(total, total[0], atol=1e-13)
 
 
+@pytest.mark.slow
 def test_digits_learn_in_one_process_and_repeat_to_the_bit():
     settings = Settings(
         "eamsgd", workers=3, tau=4, steps=40, center="local", data="sample", threads=1, snapshots=2
     )
-    one, again = (Run.from_dict(simulate.train(settings)) for _ in range(2))
+    one, again = (simulate.train(settings) for _ in range(2))
     assert one.final_test_accuracy == again.final_test_accuracy > 0.8
     assert one.exchanges == 3 * 10
     losses = [run.table[run.table.metric == "train_loss"].value.to_numpy() for run in (one, again)]
@@ -135,6 +136,7 @@ def test_admm_is_the_papers_composed_map():
         state = round_map @ state
 
 
+@pytest.mark.slow
 def test_admm_falls_and_then_explodes_where_easgd_rests():
     """η = .001, ρ = 2.5, p = 3, from 1000: 368 after 1,000 rounds, −2·10¹¹ after 30,000."""
     path = simulate.admm_round_robin(3, 0.001, 2.5, 1000.0, 90_000, Quadratic())

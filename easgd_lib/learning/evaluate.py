@@ -87,21 +87,21 @@ def images_per_vector(data: str) -> int:
 
 
 def jobs(snapshots: list[Snapshot], *, with_worker: bool) -> list[tuple]:
-    """What there is to evaluate: (seconds, step, rank, vector), center first, then worker 0."""
+    """What there is to evaluate: (seconds, step, worker, vector), center first, then worker 0."""
     centers = [(s.seconds, s.step, CENTER, s.center) for s in snapshots]
     return centers + [(s.seconds, s.step, 0, s.x) for s in snapshots if with_worker]
 
 
 def carry_out(data: Dataset, jobs: list[tuple]) -> list[dict]:
-    """Evaluate these, in their order; each result keeps its seconds, step and rank.
+    """Evaluate these, in their order; each result keeps its seconds, step and worker.
 
     A worker's `train_loss` is what it met on its batches, logged while it trained.
     """
     evaluator = Evaluator(data)
     results = []
-    for seconds, step, rank, vector in jobs:
+    for seconds, step, worker, vector in jobs:
         metrics = evaluator(vector)
-        if rank != CENTER:
+        if worker != CENTER:
             del metrics["train_loss"]
-        results.append({"seconds": seconds, "step": step, "rank": rank, "metrics": metrics})
+        results.append({"seconds": seconds, "step": step, "worker": worker, "metrics": metrics})
     return results

@@ -11,7 +11,7 @@ PAPERNET_PARAMETERS = 4_864 + 204_928 + 73_792 + 65_792 + 2_570
 
 
 class ConvNet(nn.Module):
-    """The report's network ("LeNet-5", section 3): 486,610 parameters, 81 buffer entries.
+    """The KTH report's network ("LeNet-5", section 3): 486,610 parameters, 81 buffer entries.
 
     Where the report writes ReLU, then pooling, the first stage pools first. The two
     commute exactly (both are monotone), and ReLU then touches a quarter of the values.
@@ -40,17 +40,17 @@ class Dropout(nn.Module):
     """In training every unit is silenced with probability ½, and doubled otherwise.
 
     `nn.Dropout` draws from the process's one generator, which in a simulation all workers
-    share: here each worker puts its own `chance` in.
+    share: here each worker puts its own generator in.
     """
 
     def __init__(self):
         super().__init__()
-        self.chance = np.random.default_rng(0)
+        self.rng = np.random.default_rng(0)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        kept = self.chance.integers(2, size=x.shape, dtype=bool)
+        kept = self.rng.integers(2, size=x.shape, dtype=bool)
         return 2 * x * torch.from_numpy(kept)
 
 

@@ -1,6 +1,11 @@
-"""What the workers minimise. Every objective has `gradient(x, …)`, a fresh draw per call."""
+"""What the workers minimize. Every objective has `gradient(x, …)`, a fresh draw per call.
+
+Where ``broadcasts`` is true, the simulator may ask for all workers at once: x is then (p, d), and
+nothing but ``generator.standard_normal(shape)`` may be drawn. Else it asks for one by one.
+"""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -9,6 +14,8 @@ from torch import Tensor, nn
 from easgd_lib.learning import models
 from easgd_lib.learning.datasets import Dataset, Stream, random_crops
 from easgd_lib.learning.flat import Flat
+from easgd_lib.method.extension import find
+from easgd_lib.method.settings import Settings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
 
@@ -20,6 +27,7 @@ class Quadratic:
     The model of the paper's section 7, in one or, coordinate by coordinate, d dimensions.
     """
 
+    broadcasts: ClassVar[bool] = True
     h: float = 1.0
     sigma: float = 0.0
 
@@ -50,6 +58,7 @@ class DoubleWell:
     Two minima, ±1, and a maximum between: the smallest case where workers can disagree.
     """
 
+    broadcasts: ClassVar[bool] = True
     sigma: float = 0.0
 
     def gradient(self, x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -57,13 +66,23 @@ class DoubleWell:
         return x**3 - x - self.sigma * generator.standard_normal(np.shape(x))
 
 
-class Digits:
+class ImageClassification:
     """Cross-entropy of the data set's network on one worker's batches; plus λ/2 ‖x‖² on CIFAR-10.
 
     Every worker builds the network from the same seed (same start) and draws from its
-    own stream (different data; on CIFAR-10 crops, flips and dropout too), unless a suspect
-    is switched on. BatchNorm statistics stay with the worker; what is evaluated gets its own
-    (`evaluate.py`). bfloat16 is autocast: parameters, gradients and messages remain float32.
+    own stream (different data; on CIFAR-10 crops, flips and dropout too): every run checks both.
+    BatchNorm statistics stay with the worker; what is evaluated gets its own (`evaluate.py`).
+    bfloat16 is autocast: parameters, gradients and messages remain float32.
+
+    An objective of your own derives from this one, or has the same methods; `Settings`
+    names it "module:Class", and it is made with the same three arguments on every worker.
+
+    Parameters
+    ----------
+    data : Dataset
+    settings : Settings
+    worker : int
+        0 … p − 1; a server's is −1.
 
     Attributes
     ----------
@@ -73,20 +92,32 @@ class Digits:
         Mean cross-entropy of the batch last drawn, at the point last asked for.
     """
 
-    def __init__(self, data: Dataset, settings, worker: int):
+    same_start, same_batches = True, False  # over all workers; what every run checks
+
+    def __init__(self, data: Dataset, settings: Settings, worker: int):
         self.data, self.settings, self.precision = data, settings, settings.precision
         self.dtype = DTYPES[settings.precision]
-        own = worker + 1 if "own_start" in settings.suspects else 0
-        self.network = models.build(settings.seed + 1_000 * own, self.dtype, data.name).train()
+        seed = self.start_seed(settings.seed, worker)
+        self.network = models.build(seed, self.dtype, data.name).train()
         self.flat = Flat(self.network)
         self.start = self.flat.vector.clone()
-        drawn_by = 0 if "same_digits" in settings.suspects else worker
+        drawn_by = self.drawn_by(worker)
         self._stream = len(data.train_labels), settings.batch_size, settings.seed, drawn_by
         self.stream = Stream(*self._stream)
         for module in self.network.modules():
             if isinstance(module, models.Dropout):
-                module.chance = self.stream.generator  # the worker's one source of chance
+                module.rng = self.stream.generator  # the worker's one source of randomness
         self.loss = float("nan")
+
+    @staticmethod
+    def start_seed(seed: int, worker: int) -> int:
+        """What this worker's network starts from."""
+        return seed
+
+    @staticmethod
+    def drawn_by(worker: int) -> int:
+        """Whose batches this worker draws."""
+        return worker
 
     def first_batch(self) -> Tensor:
         """The indices of the first batch, whatever was drawn since."""
@@ -115,3 +146,14 @@ class Digits:
         if self.network.l2:
             self.flat.gradient.add_(self.flat.vector, alpha=self.network.l2)
         return self.flat.gradient
+
+
+def objective_of(settings: Settings) -> type[ImageClassification]:
+    """The class of the objective that these settings name.
+
+    Raises
+    ------
+    SettingsError
+        It cannot be imported.
+    """
+    return find("objective", settings.objective, {}) if settings.objective else ImageClassification

@@ -5,7 +5,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +18,8 @@ import psutil
 from easgd_lib.errors import DataError
 from easgd_lib.method.settings import Settings
 
-CENTER = -1  # the center's rank in a series
-COLUMNS = ["seconds", "step", "samples", "rank", "metric", "value"]
+CENTER = -1  # stands for the center in a series' column `worker`
+COLUMNS = ["seconds", "step", "samples", "worker", "metric", "value"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Run:
     exchanges : int
         Summed over workers.
     series : DataFrame
-        Long form: seconds, step (a worker's own), samples (of all workers), rank
+        Long form: seconds, step (a worker's own), samples (of all workers), worker
         (−1: the center), metric, value.
     environment : dict
         Where it ran: data, versions, cores, threads, MPI.
@@ -56,7 +56,6 @@ class Run:
     exchanges: int
     series: pd.DataFrame
     environment: dict
-    workers_lost: list = field(default_factory=list)
     diverged: str = ""
 
     @classmethod
@@ -70,9 +69,9 @@ class Run:
         """The series as a tidy DataFrame."""
         return self.series
 
-    def final(self, metric: str, rank: int = CENTER) -> float:
+    def final(self, metric: str, worker: int = CENTER) -> float:
         """The last value of a metric."""
-        return _last(self.series, metric, rank)
+        return _last(self.series, metric, worker)
 
     def to_dict(self) -> dict:
         return {
@@ -82,7 +81,6 @@ class Run:
             "seconds": round(self.seconds, 3),
             "time_split": {name: round(spent, 4) for name, spent in self.time_split.items()},
             "exchanges": self.exchanges,
-            "workers_lost": self.workers_lost,
             "diverged": self.diverged,
             "environment": self.environment,
             "series": self.series.round({"seconds": 3, "value": 5}).to_dict("records"),
@@ -98,7 +96,7 @@ class Run:
 
     def brief(self) -> "Run":
         """The center's series and worker 0's alone: what the figures draw."""
-        kept = self.series["rank"].isin([CENTER, 0])
+        kept = self.series["worker"].isin([CENTER, 0])
         return replace(self, series=self.series[kept].reset_index(drop=True))
 
     @classmethod
@@ -164,8 +162,8 @@ def series(accounts: list[dict], evaluations: list[dict]) -> pd.DataFrame:
         for seconds, step, _, loss in account["log"]
     ]
     rows += [
-        (e["seconds"], e["step"], e["rank"], metric, value)
-        for e in sorted(evaluations, key=lambda e: (e["rank"], e["seconds"]))
+        (e["seconds"], e["step"], e["worker"], metric, value)
+        for e in sorted(evaluations, key=lambda e: (e["worker"], e["seconds"]))
         for metric, value in e["metrics"].items()
     ]
     table = pd.DataFrame(rows, columns=[c for c in COLUMNS if c != "samples"])
@@ -194,8 +192,8 @@ def assemble(settings: Settings, accounts: list, evaluations: list, environment:
     )
 
 
-def _last(table: pd.DataFrame, metric: str, rank: int) -> float:
-    return float(table[(table.metric == metric) & (table["rank"] == rank)].value.iloc[-1])
+def _last(table: pd.DataFrame, metric: str, worker: int) -> float:
+    return float(table[(table.metric == metric) & (table.worker == worker)].value.iloc[-1])
 
 
 def cores() -> int:

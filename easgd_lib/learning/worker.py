@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from easgd_lib.errors import NotFinite
-from easgd_lib.learning.objectives import Digits
+from easgd_lib.learning.objectives import ImageClassification
 from easgd_lib.method.algorithms import SGD, Gradient, Request, Step
 from easgd_lib.method.center import Center, Pull, Push
 from easgd_lib.method.settings import Settings
@@ -21,7 +21,7 @@ from easgd_lib.method.settings import Settings
 ACTIVITIES = ("compute", "data", "communication")
 LOG_POINTS = 60  # training loss is logged about so often, each the mean since the last
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEEP = -1, -3, 2**30  # mallopt(3); bytes
-REPORT_EVERY = 0.5  # seconds between two words to whoever watches
+REPORT_EVERY = 0.5  # seconds between two reports of progress
 
 
 class Stopwatch:
@@ -101,7 +101,7 @@ def answering(center: Center, gradient: Callable[[Any], Any]) -> Callable[[Reque
 
 
 class Worker:
-    """One worker of a run on real digits.
+    """One worker of a run on real images.
 
     Parameters
     ----------
@@ -119,19 +119,19 @@ class Worker:
         self,
         index: int,
         settings: Settings,
-        digits: Digits,
+        objective: ImageClassification,
         method: type[SGD],
         center: Center | None = None,
         report: Callable[[dict], None] = lambda numbers: None,
         watch: Stopwatch | None = None,
     ):
-        self.index, self.settings, self.digits = index, settings, digits
+        self.index, self.settings, self.objective = index, settings, objective
         self.center, self.report = center, report
-        self.method = method(digits.start, settings)
+        self.method = method(objective.start, settings)
         self.watch = watch or Stopwatch()
         self.log: list[LogPoint] = []
         self.snapshots: list[Snapshot] = []
-        self.total_steps = steps_of(settings, len(digits.data.train_labels))
+        self.total_steps = steps_of(settings, len(objective.data.train_labels))
         self._losses: list[float] = []
         self._logged = 0.0
         self._reported = time.monotonic()
@@ -171,16 +171,16 @@ class Worker:
     def gradient(self, at: Tensor) -> Tensor:
         """The gradient at this point, on the next batch."""
         self.watch.switch("data")
-        batch = self.digits.draw()
+        batch = self.objective.draw()
         self.watch.switch("compute")
-        return self.digits.gradient(at, batch)
+        return self.objective.gradient(at, batch)
 
     def step(self) -> Step:
         """One step of the method; afterwards check the loss and take notes."""
         self.watch.switch("compute")
         yield from self.method.step()
         self.watch.switch(None)
-        loss = self.digits.loss
+        loss = self.objective.loss
         if not math.isfinite(loss):
             raise NotFinite(
                 f"the loss of worker {self.index} is {loss} at step {self.method.t - 1} "
@@ -210,7 +210,7 @@ class Worker:
         }
 
     def snapshot_if_due(self):
-        """Worker 0 photographs itself and the center, evenly over the run, start included."""
+        """Worker 0 copies itself and the center, evenly over the run, start included."""
         due = len(self.snapshots) / self.settings.snapshots
         if self.index == 0 and self.progress >= due and due < 1:
             self.take_snapshot()
@@ -222,7 +222,7 @@ class Worker:
             center = self.center.snapshot() if self.center else self.method.evaluated.clone()
         self.snapshots.append(Snapshot(self.watch.seconds, self.method.t, x, center))
 
-    def train(self, over: Callable[[bool], bool] = bool):
+    def train(self, over: Callable[[bool], bool] = lambda mine: mine):
         """Step until the run is over. `over` may make all workers agree on that."""
         self.snapshot_if_due()
         while not over(self.progress >= 1):

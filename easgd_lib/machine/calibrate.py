@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from easgd_lib.learning import datasets, models, records
-from easgd_lib.learning.objectives import Digits
-from easgd_lib.learning.records import Run
+from easgd_lib.learning.objectives import ImageClassification
 from easgd_lib.learning.worker import keep_freed_memory
-from easgd_lib.method.center import Terms
+from easgd_lib.method.algorithms import protocol_of
+from easgd_lib.method.center import CENTERS, kind_of
 from easgd_lib.method.settings import Settings
 from easgd_lib.parallel import mpiexec
 from easgd_lib.parallel.engines import Engines
@@ -25,6 +25,7 @@ STEPS = 200  # timed steps of each batch size
 ROUNDS = 150  # timed exchanges of each kind
 WARM_UP = 20
 SMALL, WHOLE = 1, models.CONVNET_PARAMETERS  # floats: all latency, and the network
+LINKS = [name for name, kind in CENTERS.items() if kind.link == name]  # each measured as itself
 BASE: dict[str, Any] = {"workers": WORKERS, "data": "sample", "threads": 1, "snapshots": 1}
 CASES: dict[str, dict[str, Any]] = {
     "window, τ = 1": {"method": "easgd", "center": "window", "tau": 1},
@@ -45,7 +46,7 @@ def measure(engines: Engines) -> dict:
     compute = {batch: times[:, 1].mean() for batch, times in timed.items()}
     per_image, step = np.polyfit(list(compute), list(compute.values()), 1)
     variation = timed[64][:, 1].std() / compute[64]
-    links = {center: _link(engines, center) for center in ("window", "server")}
+    links = {center: _link(engines, center) for center in LINKS}
     return {
         "step": {
             "step": max(float(step), 0.0),
@@ -59,7 +60,7 @@ def measure(engines: Engines) -> dict:
 
 def _link(engines: Engines, center: str) -> dict[str, float]:
     """Latency and bandwidth of one request, of two in an exchange."""
-    ranks = WORKERS + (center == "server")
+    ranks = WORKERS + kind_of(center).extra_ranks
     times = {}
     for size in (SMALL, WHOLE):
         found = engines.client[list(range(ranks))].apply_sync(_exchanges, center, size, ROUNDS)
@@ -92,7 +93,7 @@ def checks(engines: Engines, model: dict, seeds: int, steps: int) -> Iterator[Ch
         runs = [Settings(**BASE | difference, steps=steps, seed=seed) for seed in range(seeds)]
         times = TimeModel.from_record(model, runs[0].center)
         real = [engines.train(settings) for settings in runs]
-        predicted = [Run.from_dict(simulate.train(settings, times=times)) for settings in runs]
+        predicted = [simulate.train(settings, times=times) for settings in runs]
         speeds = [mean(run.images_per_second for run in group) for group in (real, predicted)]
         accuracies = [[run.final_test_accuracy for run in group] for group in (real, predicted)]
         yield Check(case, speeds[0], speeds[1], accuracies[0], accuracies[1])
@@ -109,16 +110,16 @@ def _steps(batch_size: int, n: int) -> np.ndarray:
     keep_freed_memory()
     world = World.of(2)
     settings = Settings("sgd", batch_size=batch_size, data="sample")
-    digits = Digits(datasets.load("sample"), settings, world.rank)
-    x = digits.start
+    objective = ImageClassification(datasets.load("sample"), settings, world.rank)
+    x = objective.start
     times = np.empty((WARM_UP + n, 2))
     for t in range(len(times)):
         if t == WARM_UP:
             world.barrier("the other engine")
         began = time.perf_counter()
-        batch = digits.draw()
+        batch = objective.draw()
         drawn = time.perf_counter()
-        x = x - settings.eta * digits.gradient(x, batch)
+        x = x - settings.eta * objective.gradient(x, batch)
         times[t] = drawn - began, time.perf_counter() - drawn
     world.barrier("the other engine")
     return times[WARM_UP:]
@@ -126,28 +127,28 @@ def _steps(batch_size: int, n: int) -> np.ndarray:
 
 def _exchanges(center: str, size: int, n: int) -> list[float]:
     """Seconds of n exchanges with a gradient between them; nothing from the server."""
-    from easgd_lib.parallel import rank
-    from easgd_lib.parallel.centers.server import serve
+    from easgd_lib.parallel import centers
     from easgd_lib.parallel.world import World
 
     torch.set_num_threads(1)
     settings = Settings("easgd", workers=WORKERS, center=center, data="sample")
     world = World.of(settings.ranks)
-    start = torch.zeros(size)
-    if center == "server" and world.rank == 0:
-        serve(world, start, Terms())
+    there = settings.kind, world, torch.zeros(size), protocol_of(settings)
+    worker = world.rank - settings.kind.extra_ranks
+    if worker < 0:
+        centers.serve(*there)
         return []
-    digits = Digits(datasets.load("sample"), settings, world.rank)
-    there = rank.center_of(world, settings, start)
-    x, times = start, []
+    objective = ImageClassification(datasets.load("sample"), settings, worker)
+    connected = centers.connect(*there)
+    x, times = there[2], []
     for _ in range(WARM_UP + n):
-        digits.gradient(digits.start, digits.draw())
+        objective.gradient(objective.start, objective.draw())
         began = time.perf_counter()
-        force = 0.4 * (x - there.pull())
-        there.push(force)
+        force = 0.4 * (x - connected.pull())
+        connected.push(force)
         times.append(time.perf_counter() - began)
         x = x - force
-    there.close()
+    connected.close()
     return times[WARM_UP:]
 
 

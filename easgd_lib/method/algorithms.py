@@ -1,9 +1,10 @@
 """The methods: which rule a worker applies when. Each `step` reads like its algorithm box.
 
-A step is a generator. It *asks* for what it needs, a pull of x̃, a push of a change,
-a gradient at some point, and whoever drives it answers: a worker on MPI
-(`worker.py`) or the simulator (`simulate.py`). So each box is written once,
-and a method cannot know where the center lives or what a second is.
+A step is a generator. It *asks* for what it needs, a pull of the center variable x̃, a push
+of a change, a gradient at some point, and its driver answers: a worker on MPI (`worker.py`)
+or the simulator (`simulate.py`). Steps are sans-I/O, in h11's word: each box is written
+once, and a method cannot know where the center lives or what a second is. τ is the
+communication period, α the moving rate.
 
 Which x the gradient sees, and what x̃ gains:
 
@@ -21,11 +22,18 @@ method       gradient at                the center adds
 A leading `a` or `mva` adds a running or moving average z of what is evaluated.
 """
 
-from collections.abc import Generator
-from typing import Any, ClassVar, NamedTuple
+from __future__ import annotations
 
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from easgd_lib.errors import SettingsError
 from easgd_lib.method import rules
-from easgd_lib.method.center import Master, Pull, Push, State, Terms
+from easgd_lib.method.center import ExchangeProtocol, Pull, Push, ServerOptimizer, State
+from easgd_lib.method.extension import find
+
+if TYPE_CHECKING:
+    from easgd_lib.method.settings import Settings
 
 
 class Gradient(NamedTuple):
@@ -43,15 +51,16 @@ class SGD:
 
     options: ClassVar[set[str]] = set()  # those of `Settings` that not every method uses
     exchange: tuple[type, ...] = ()
-    held = True
+    atomic = True  # no gradient falls within an exchange
 
-    def __init__(self, x, settings):
+    def __init__(self, x, settings: Settings):
         self.x = x
         self.t = 0
         self.settings = settings
 
     @classmethod
-    def master(cls, settings) -> Master | None:
+    def server_optimizer(cls, settings: Settings) -> ServerOptimizer | None:
+        """What the center does with a push; None: it adds."""
         return None
 
     @property
@@ -77,7 +86,7 @@ class SGD:
 class ASGD(SGD):
     """SGD; evaluated is z, the mean of x_0 … x_t (paper section 5)."""
 
-    def __init__(self, x, settings):
+    def __init__(self, x, settings: Settings):
         super().__init__(x, settings)
         self.average = x
 
@@ -107,9 +116,9 @@ class MSGD(SGD):
 
     options: ClassVar[set[str]] = {"delta"}
 
-    def __init__(self, x, settings):
+    def __init__(self, x, settings: Settings):
         super().__init__(x, settings)
-        self.velocity = 0 * x
+        self.velocity = rules.zeros_like(x)
 
     def look_ahead(self):
         return rules.look_ahead(self.x, self.velocity, self.settings.delta)
@@ -188,13 +197,19 @@ class StepFirst(EASGD):
 
     def step(self) -> Step:
         due = self.exchange_is_due
-        yield from super(EASGD, self).step()  # the local method's own: SGD, or MSGD
+        yield from SGD.step(self)
         if due:
             self.x = self.x - (yield from self.force())
 
 
-class StepFirstEAMSGD(StepFirst, EAMSGD):
+class StepFirstEAMSGD(EAMSGD):
     """EAMSGD whose exchange follows the local step."""
+
+    def step(self) -> Step:
+        due = self.exchange_is_due
+        yield from MSGD.step(self)
+        if due:
+            self.x = self.x - (yield from self.force())
 
 
 class DOWNPOUR(SGD):
@@ -206,15 +221,15 @@ class DOWNPOUR(SGD):
     options: ClassVar[set[str]] = {"tau"}
     exchange: tuple[type, ...] = (Push, Pull)
 
-    def __init__(self, x, settings):
+    def __init__(self, x, settings: Settings):
         super().__init__(x, settings)
-        self.accumulated = 0 * x  # the paper's v
+        self.accumulated = rules.zeros_like(x)  # the paper's v
 
     def step(self) -> Step:
         if self.exchange_is_due:
             yield Push(self.accumulated)
             self.x = rules.restart(self.x, (yield Pull()))
-            self.accumulated = 0 * self.x
+            self.accumulated = rules.zeros_like(self.x)
         gradient = yield Gradient(self.x)
         self.x = rules.sgd_step(self.x, gradient, self.eta)
         self.accumulated = rules.sgd_step(self.accumulated, gradient, self.eta)
@@ -222,19 +237,19 @@ class DOWNPOUR(SGD):
 
 
 class ADOWNPOUR(DOWNPOUR):
-    """DOWNPOUR; evaluated is z, the mean of all centers so far, t the master's clock."""
+    """DOWNPOUR; evaluated is z, the mean of all centers so far, t the server's clock."""
 
     @classmethod
-    def master(cls, settings) -> Master:
+    def server_optimizer(cls, settings: Settings) -> ServerOptimizer:
         def absorb(state: State, change, t: int) -> State:
             center, average = state
             average = rules.moving_average(average, center, cls.rate(settings, t))
             return center + change, average
 
-        return Master(begin=lambda start: (start, start), absorb=absorb, shows=1)
+        return ServerOptimizer(begin=lambda start: (start, start), absorb=absorb, shows=1)
 
     @staticmethod
-    def rate(settings, t: int) -> float:
+    def rate(settings: Settings, t: int) -> float:
         return rules.uniform_rate(t)
 
 
@@ -244,27 +259,27 @@ class MVADOWNPOUR(ADOWNPOUR):
     options: ClassVar[set[str]] = {"tau", "average_rate"}
 
     @staticmethod
-    def rate(settings, t: int) -> float:
+    def rate(settings: Settings, t: int) -> float:
         return settings.average_rate
 
 
 class MDOWNPOUR(SGD):
-    """Paper Algorithms 4 and 5: the workers only take gradients, the master has the momentum.
+    """Paper Algorithms 4 and 5: the workers only take gradients, the server has the momentum.
 
-    The gradient sees the x̃ just pulled; τ is 1. For the misprint see `rules.mdownpour_master`.
+    The gradient sees the x̃ just pulled; τ is 1. For the misprint see `rules.mdownpour_server`.
     """
 
     options: ClassVar[set[str]] = {"tau", "delta"}
     exchange: tuple[type, ...] = (Pull, Push)
-    held = False
+    atomic = False
 
     @classmethod
-    def master(cls, settings) -> Master:
+    def server_optimizer(cls, settings: Settings) -> ServerOptimizer:
         def absorb(state: State, change, t: int) -> State:
             center, velocity = state
-            return rules.mdownpour_master(center, velocity, change, settings.delta)
+            return rules.mdownpour_server(center, velocity, change, settings.delta)
 
-        return Master(begin=lambda start: (start, 0 * start), absorb=absorb)
+        return ServerOptimizer(begin=lambda start: (start, rules.zeros_like(start)), absorb=absorb)
 
     def step(self) -> Step:
         self.x = rules.restart(self.x, (yield Pull()))
@@ -285,18 +300,39 @@ VARIANTS: dict[str, dict[str, type[SGD]]] = {
 }
 
 
-def method_of(settings) -> type[SGD]:
+def method_named(name: str) -> type[SGD]:
+    """The class of this name: one of `METHODS`, or what "module:Class" names.
+
+    >>> method_named("easgd").exchange
+    (<class 'easgd_lib.method.center.Pull'>, <class 'easgd_lib.method.center.Push'>)
+
+    Raises
+    ------
+    SettingsError
+        No such method, or what was found is no method.
+    """
+    method = find("method", name, METHODS)
+    if not (isinstance(method, type) and issubclass(method, SGD)):
+        raise SettingsError(f"method {name} is no method", "derive it from easgd_lib.methods.SGD")
+    return method
+
+
+def method_of(settings: Settings) -> type[SGD]:
     """The class that these settings name."""
-    return (VARIANTS[settings.variant] if settings.variant else METHODS)[settings.method]
+    if settings.variant and settings.method in VARIANTS[settings.variant]:
+        return VARIANTS[settings.variant][settings.method]
+    return method_named(settings.method)
 
 
-def evaluates_x(settings) -> bool:
+def evaluates_x(settings: Settings) -> bool:
     """Whether what is evaluated is the worker's own x: no center, no average."""
     method = method_of(settings)
     return not (method.exchange or issubclass(method, ASGD))
 
 
-def terms_of(settings, method: type[SGD] | None = None) -> Terms:
+def protocol_of(settings: Settings, method: type[SGD] | None = None) -> ExchangeProtocol:
     """What the method of these settings, or another one, asks of its center."""
     method = method or method_of(settings)
-    return Terms(settings.order, method.exchange, method.held, method.master(settings))
+    return ExchangeProtocol(
+        settings.order, method.exchange, method.atomic, method.server_optimizer(settings)
+    )

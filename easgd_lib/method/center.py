@@ -1,25 +1,29 @@
-"""Where the center x̃ lives, behind one protocol. A center knows no α and no method.
+"""Where the center variable x̃ lives, behind one protocol. A center knows no α and no method.
 
-`pull` and `push` each move the whole vector once, never one layer at a time (but for `report`,
-which shows what that costs: `courier.py`). What an exchange asks for, and in which order, a
-center learns from the `Terms` it is made with. Centers differ in where the memory is and in
-whether other pushes may fall between one worker's pull and its push:
+`pull` and `push` each move the whole vector once, never one layer at a time. What an exchange
+asks for, and in which order, a center learns from the `ExchangeProtocol` it is made with.
+Centers differ in where the memory is and in whether other pushes may fall between one worker's
+pull and its push:
 
 =========== ==================================== ===========================
 center      x̃ is                                 asynchronous exchanges
 =========== ==================================== ===========================
-`local`     in this process (the simulator)      serialised
+`local`     in this process (the simulator)      atomic
 `window`    memory that all ranks share          may overlap; pushes add up
-`server`    on rank 0, which does not train      serialised
-`report`    the same, layer by layer, in turn    serialised (always round robin)
+`server`    on rank 0, which does not train      atomic
 `allreduce` a replica on every rank              none: synchronous only
 =========== ==================================== ===========================
+
+`CENTERS` says so for the program: a new center is one file and one row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from easgd_lib.errors import SettingsError
+from easgd_lib.method.extension import find
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +41,7 @@ class Push(NamedTuple):
     change: Any
 
 
-class Master(NamedTuple):
+class ServerOptimizer(NamedTuple):
     """What a center does with a push where it must do more than add. Pure: no transport.
 
     Attributes
@@ -55,7 +59,7 @@ class Master(NamedTuple):
     shows: int = 0
 
 
-class Terms(NamedTuple):
+class ExchangeProtocol(NamedTuple):
     """What a method asks of a center, in words that name no method.
 
     Attributes
@@ -64,26 +68,26 @@ class Terms(NamedTuple):
         As in `Settings`.
     exchange : tuple
         What a worker asks for in one exchange, in turn: `Pull` and `Push`.
-    held : bool
+    atomic : bool
         Whether no gradient falls within an exchange, so that a center that serves one
         worker at a time may keep the others out from its first request to its last.
-    master : Master or None
+    optimizer : ServerOptimizer or None
         What to do with a push; None: add.
     """
 
     order: str = "asynchronous"
     exchange: tuple[type, ...] = (Pull, Push)
-    held: bool = True
-    master: Master | None = None
+    atomic: bool = True
+    optimizer: ServerOptimizer | None = None
 
     def begin(self, start: Any) -> State:
-        """The center's state at the start: x̃, and what the master remembers."""
-        return self.master.begin(start) if self.master else (start,)
+        """The center's state at the start: x̃, and what the optimizer remembers."""
+        return self.optimizer.begin(start) if self.optimizer else (start,)
 
     @property
     def shows(self) -> int:
         """Which vector of the state is evaluated."""
-        return self.master.shows if self.master else 0
+        return self.optimizer.shows if self.optimizer else 0
 
 
 class Center(Protocol):
@@ -93,7 +97,7 @@ class Center(Protocol):
         """x̃, (d,). It may be a view: use it before the next request, and do not write to it."""
 
     def push(self, change: Tensor) -> None:
-        """x̃ ← x̃ + change, or what the terms say, atomically with respect to other pushes."""
+        """x̃ ← x̃ + change, or what the optimizer says, atomically with respect to other pushes."""
 
     def snapshot(self) -> Tensor:
         """A copy of what is evaluated, x̃ or its average z, taken outside every exchange."""
@@ -105,9 +109,9 @@ class Center(Protocol):
 class LocalCenter:
     """x̃ in this process. Each push makes a new vector, so what was pulled never changes."""
 
-    def __init__(self, start, terms: Terms):
-        self.terms, self.master = terms, terms.master
-        self.state = terms.begin(start)
+    def __init__(self, start, protocol: ExchangeProtocol):
+        self.protocol, self.optimizer = protocol, protocol.optimizer
+        self.state = protocol.begin(start)
         self.pushes = 0
 
     @property
@@ -118,13 +122,80 @@ class LocalCenter:
         return self.center
 
     def push(self, change) -> None:
-        if self.master:
-            self.state = self.master.absorb(self.state, change, self.pushes)
+        if self.optimizer:
+            self.state = self.optimizer.absorb(self.state, change, self.pushes)
         else:
             self.state = (self.center + change,)
         self.pushes += 1
 
     def snapshot(self):
-        return self.state[self.terms.shows]
+        return self.state[self.protocol.shows]
 
     close = snapshot
+
+
+ORDERS = ("asynchronous", "synchronous", "round_robin")
+
+
+class CenterKind(NamedTuple):
+    """What a center is. A row of `CENTERS`, or one of your own, named "module:attribute".
+
+    Attributes
+    ----------
+    connect : callable, or the "module:attribute" of one, or None
+        (world, start, protocol, objective) to a worker's `Center`. Collective over the workers;
+        None: the center exists in one process only.
+    serve : the same, or None
+        Called with the same on a rank of its own, rank 0: owns x̃ until every worker is
+        done and returns what is evaluated. None: no such rank.
+    atomic : bool
+        Whether no other push falls between a worker's pull and its push, where exchanges
+        are asynchronous.
+    orders : tuple
+        The orders of exchanges it knows, the default first.
+    replicas : bool
+        Whether every worker has its own x̃: then a center only adds, and a pull is free.
+    link : {"window", "server"} or None
+        What a message of it costs under the virtual clock: memory that is shared, or a message
+        to another rank. None: the clock cannot imitate it.
+    """
+
+    connect: Callable | str | None
+    serve: Callable | str | None = None
+    atomic: bool = True
+    orders: tuple[str, ...] = ORDERS
+    replicas: bool = False
+    link: str | None = None
+
+    @property
+    def extra_ranks(self) -> int:
+        """How many MPI ranks a run takes besides its workers."""
+        return int(self.serve is not None)
+
+
+_FILES = "easgd_lib.parallel.centers"
+CENTERS = {
+    "window": CenterKind(f"{_FILES}.window:connect", atomic=False, link="window"),
+    "server": CenterKind(f"{_FILES}.server:connect", f"{_FILES}.server:serve", link="server"),
+    "allreduce": CenterKind(
+        f"{_FILES}.allreduce:connect", orders=("synchronous",), replicas=True, link="server"
+    ),
+    "local": CenterKind(None, link="window"),
+}
+
+
+def kind_of(center: str) -> CenterKind:
+    """What the center of this name is: a row of `CENTERS`, or what "module:attribute" names.
+
+    >>> kind_of("server").extra_ranks
+    1
+
+    Raises
+    ------
+    SettingsError
+        No such row, or what was found is no `CenterKind`.
+    """
+    kind = find("center", center, CENTERS)
+    if not isinstance(kind, CenterKind):
+        raise SettingsError(f"center {center} is no CenterKind", "see easgd_lib.method.center")
+    return kind

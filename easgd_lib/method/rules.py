@@ -12,7 +12,14 @@ Averaging SGD*, NeurIPS 2015, arXiv:1412.6651.
 
 from typing import Any
 
+import numpy as np
+
 Vector = Any  # whatever adds and scales like one
+
+
+def zeros_like(x: Vector) -> Vector:
+    """The zero vector of x's shape and kind."""
+    return x.new_zeros(x.shape) if hasattr(x, "new_zeros") else np.zeros_like(x)
 
 
 def learning_rate(eta: float, gamma: float, t: int) -> float:
@@ -95,17 +102,17 @@ def synchronous_easgd(
 
 def restart(x: Vector, center: Vector) -> Vector:
     """x^i ← x̃ (paper Algorithm 3): a vector of the worker's own, in the worker's shape."""
-    return 0 * x + center
+    return zeros_like(x) + center
 
 
-def mdownpour_master(
+def mdownpour_server(
     center: Vector, velocity: Vector, change: Vector, delta: float
 ) -> tuple[Vector, Vector]:
-    """Paper Algorithm 5, the master of momentum DOWNPOUR; `change` is a worker's −ηg(x̃).
+    """Paper Algorithm 5, the server of momentum DOWNPOUR; `change` is a worker's −ηg(x̃).
 
     v ← δv − ηg;  x̃ ← x̃ + δv − ηg.
 
-    Printed is x̃ ← x̃ + δv. That must be a misprint: with δ = 0 such a master never
+    Printed is x̃ ← x̃ + δv. That must be a misprint: with δ = 0 such a server never
     moves. With −ηg, x̃ is the look-ahead point x + δv of Nesterov's momentum,
     where Algorithm 4's workers are meant to take their gradients.
     """

@@ -4,26 +4,15 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from easgd_lib.errors import SettingsError
-from easgd_lib.method.algorithms import JACOBI, METHODS, VARIANTS
+from easgd_lib.method.algorithms import JACOBI, VARIANTS, method_named
+from easgd_lib.method.center import ORDERS, CenterKind, kind_of
+from easgd_lib.method.extension import find
 
-CENTERS = ("window", "server", "allreduce", "local", "report")
-SERVED = ("server", "report")  # centers on a rank of their own
-ORDERS = ("asynchronous", "synchronous", "round_robin")
-OWN_ORDER = {"allreduce": "synchronous", "report": "round_robin"}  # centers that know one order
 BETA_PER = ("exchange", "step")
 PRECISIONS = ("float32", "bfloat16", "float64")
 DATASETS = ("sample", "mnist", "fashion-mnist", "cifar10")
 MAKE_DATA = ("mnist", "fashion-mnist")  # what `make data` downloads; cifar10, 170 MB, by name
 ELASTIC = ("alpha", "beta", "rho")
-# What the report's program did, or may have done, each to be switched on alone; and whether it
-# is a matter of the messages that a server sends.
-SUSPECTS = {
-    "layers": True,  # one message per layer, not one in all
-    "elements": True,  # every float copied into the message by itself
-    "root_computes": True,  # the server runs τ forward passes between two rounds of exchanges
-    "own_start": False,  # every process draws its own initial weights
-    "same_digits": False,  # all workers draw the same batches
-}
 OPTIONAL: dict[str, Any] = {
     "order": "asynchronous",
     "tau": 10,
@@ -42,11 +31,11 @@ class Settings:
     Of α, β and ρ give one at most (none: β = 0.9, as in the paper); the others follow:
 
     - ``beta_per="exchange"`` (the authors' code): α = β/p
-    - ``beta_per="step"`` (the report; the paper's footnote 8): α = β/(pτ)
+    - ``beta_per="step"`` (the KTH report; the paper's footnote 8): α = β/(pτ)
     - ρ = α/η
     """
 
-    method: str
+    method: str  # a name in `methods.METHODS`, or "module:Class"
     workers: int = 1  # p
     eta: float = 0.02  # η, learning rate
     alpha: float | None = None  # α, moving rate: fraction of x − x̃ moved at one exchange
@@ -60,29 +49,30 @@ class Settings:
     gamma: float = 0.0  # γ, decay η/(1 + γt)^½
     batch_size: int = 64
     data: str | None = None  # None: MNIST where it is found, else the sample
-    center: str = "window"  # where x̃ lives; "local": all in this process
-    order: str | None = None  # of exchanges (default "asynchronous"; allreduce: "synchronous")
+    center: str = "window"  # where x̃ lives: a name in `center.CENTERS`, or "module:attribute"
+    objective: str | None = None  # "module:attribute"; None: the images' own
+    order: str | None = None  # of exchanges (default: the center's first, mostly "asynchronous")
     seconds: float | None = None  # how long to train: one of the three,
     steps: int | None = None  # steps of each worker,
     epochs: float | None = None  # (default 1) N samples drawn by each worker
     seed: int = 0
     precision: str = "float32"
     threads: int | None = None  # per worker; None: the cores shared out
-    snapshots: int = 12  # how often x̃ and worker 0 are photographed for the curves
-    worker_curve: bool = True  # evaluate worker 0's photographs too
+    snapshots: int = 12  # how often x̃ and worker 0 are copied for the curves
+    worker_curve: bool = True  # evaluate worker 0's snapshots too
     allow_unstable: bool = False  # let α leave its limit: some lessons need the explosion
-    suspects: tuple[str, ...] = ()  # the report's suspects to switch on: see SUSPECTS
     given: str | None = field(default=None, init=False, compare=False)  # which of α, β, ρ
 
     def __post_init__(self):
-        if self.method not in METHODS:
-            raise SettingsError(f"unknown method {self.method!r}; choose from {', '.join(METHODS)}")
+        method = method_named(self.method)
+        if self.objective:
+            find("objective", self.objective, {})
         self._check_choices()
         self._check_ranges()
         self._refuse_unused()
         self._fill_in()
-        method = METHODS[self.method]
-        self._check_suspects()
+        if self.variant not in (None, JACOBI) and self.method not in VARIANTS[self.variant]:
+            raise SettingsError(f"{self.method} has no variant {self.variant}", "leave it out")
         if method.exchange:
             self._check_center()
         elif self.workers != 1:
@@ -98,7 +88,6 @@ class Settings:
         choices = {
             "beta_per": (None, *BETA_PER),
             "variant": (None, *VARIANTS),
-            "center": CENTERS,
             "order": (None, *ORDERS),
             "precision": PRECISIONS,
             "data": (None, *DATASETS),
@@ -140,47 +129,40 @@ class Settings:
 
     def _refuse_unused(self):
         """An option that does nothing would let its user believe that it did something."""
-        method = METHODS[self.method]
+        method = method_named(self.method)
         used = method.options | ({"order"} if method.exchange else set())
         for name in (*OPTIONAL, *ELASTIC):
             if getattr(self, name) is not None and name not in used:
-                raise SettingsError(f"{self.method} does not use {name}: leave it out")
-        if not method.exchange and self.center in (*SERVED, "allreduce"):
-            raise SettingsError(f"{self.method} has no center: leave {self.center} out")
+                raise SettingsError(f"{self.method} does not use {name}", "leave it out")
+        own = self.kind.serve or self.kind.orders != ORDERS
+        if not method.exchange and own:
+            raise SettingsError(f"{self.method} has no center", f"leave {self.center} out")
 
     def _fill_in(self):
-        method = METHODS[self.method]
-        defaults = OPTIONAL | ({"tau": 1} if self.method == "mdownpour" else {})
-        if self.center in OWN_ORDER:
-            defaults["order"] = OWN_ORDER[self.center]
+        method = method_named(self.method)
+        defaults = OPTIONAL | {"order": self.kind.orders[0]}
+        defaults |= {"tau": 1} if self.method == "mdownpour" else {}
         for name, value in defaults.items():
             used = name in method.options or (name == "order" and method.exchange)
             if used and getattr(self, name) is None:
                 self._set(name, value)
 
+    @property
+    def kind(self) -> CenterKind:
+        """What the center of this name is."""
+        return kind_of(self.center)
+
     def _check_center(self):
         if self.method == "mdownpour" and self.tau != 1:
             raise SettingsError(f"mdownpour exchanges every step: tau must be 1, not {self.tau}")
-        if self.order != (own := OWN_ORDER.get(self.center, self.order)):
+        if self.order not in self.kind.orders:
+            own = " or ".join(self.kind.orders)
             raise SettingsError(f"center {self.center} is {own}: it knows no {self.order} order")
-        if self.center == "allreduce" and METHODS[self.method].master(self):
+        if self.kind.replicas and method_named(self.method).server_optimizer(self):
             raise SettingsError(
-                f"center allreduce only adds, and {self.method} asks more of its center: "
-                f"use window, server or local"
+                f"center {self.center} only adds, and {self.method} asks more of its center",
+                "use window, server or local",
             )
-
-    def _check_suspects(self):
-        self._set("suspects", tuple(sorted(set(self.suspects))))
-        if unknown := set(self.suspects) - set(SUSPECTS):
-            names = ", ".join(SUSPECTS)
-            raise SettingsError(f"unknown suspect {unknown.pop()!r}; choose from {names}")
-        for name in self.suspects:
-            if not METHODS[self.method].exchange:
-                raise SettingsError(f"{self.method} does not use suspects: leave {name} out")
-            if SUSPECTS[name] and self.center not in SERVED:
-                raise SettingsError(f"{name} is about a server's messages: use --center server")
-        if "layers" in self.suspects and self.center == "report":
-            raise SettingsError("center report sends layer by layer already: leave layers out")
 
     @property
     def _exchanges_per_beta(self) -> int:
@@ -206,17 +188,17 @@ class Settings:
             self._set("rho", self.alpha / self.eta if self.eta else None)
 
     @property
-    def serialising(self) -> bool:
+    def atomic(self) -> bool:
         """Whether no other push falls between a worker's pull and its push."""
         if self.order == "synchronous":
             return False
-        return self.order == "round_robin" or self.center in (*SERVED, "local")
+        return self.order == "round_robin" or self.kind.atomic
 
     @property
     def alpha_limit(self) -> float:
         """The largest stable α of the exchange alone (ηh → 0).
 
-        Serialised exchanges are averages as long as α ≤ 1, whatever the update order.
+        Atomic exchanges are averages as long as α ≤ 1, whatever the update order.
 
         Otherwise the worst case is that all p workers pull the same x̃ and stand at the
         same x. One exchange then multiplies x − x̃ by
@@ -227,7 +209,7 @@ class Settings:
           pushes are in it: all p if synchronous, else perhaps its own alone.
         """
         p = self.workers
-        if self.serialising:
+        if self.atomic:
             return 1.0
         if self.variant != "gauss_seidel":
             return 2 / (p + 1)
@@ -238,8 +220,8 @@ class Settings:
         return ((p + 1) - discriminant**0.5) / (2 * k)
 
     def _guard(self):
-        limit, sign = self.alpha_limit, "≤" if self.serialising else "<"
-        inside = 0 <= self.alpha <= limit and (self.serialising or self.alpha < limit)
+        limit, sign = self.alpha_limit, "≤" if self.atomic else "<"
+        inside = 0 <= self.alpha <= limit and (self.atomic or self.alpha < limit)
         if not (inside or self.allow_unstable):
             raise SettingsError(
                 f"alpha = {self.alpha:.4g} is unstable: with {self.workers} workers, "
@@ -270,12 +252,14 @@ class Settings:
             )
             if value
         ]
-        return ", ".join([*words, f"batch {self.batch_size}", *self.suspects])
+        words.append(f"batch {self.batch_size}")
+        words += [name for name in (self.center, self.objective) if name and ":" in name]
+        return ", ".join(words)
 
     @property
     def ranks(self) -> int:
-        """How many MPI ranks the run takes: the server is one more."""
-        return self.workers + (self.center in SERVED)
+        """How many MPI ranks the run takes: a parameter server is one more."""
+        return self.workers + self.kind.extra_ranks
 
     def replace(self, **changes) -> "Settings":
         """These settings with some changed; α, β and ρ are derived anew from the one given."""
@@ -284,7 +268,8 @@ class Settings:
         values |= dict.fromkeys(elastic)
         if set(changes) & {"seconds", "steps", "epochs"}:
             values |= dict.fromkeys(("seconds", "steps", "epochs"))
-        if {self.center, changes.get("center")} & set(OWN_ORDER):
+        centers = {self.center, changes.get("center", self.center)}
+        if any(kind_of(name).orders != ORDERS for name in centers):
             values["order"] = None  # which this center decides itself
         return Settings(**(values | changes))
 
@@ -297,7 +282,18 @@ class Settings:
 
     @classmethod
     def from_dict(cls, record: dict) -> "Settings":
-        """The settings that `to_dict` wrote down."""
+        """The settings that `to_dict` wrote down.
+
+        Raises
+        ------
+        SettingsError
+            They are those of an older version, with options that are gone.
+        """
+        if record.get("suspects"):
+            raise SettingsError(
+                "these settings name suspects, an option that is gone",
+                "run it anew with a center or an objective of easgd_lib.reproduction.kth",
+            )
         values = {f.name: record[f.name] for f in fields(cls) if f.init and f.name in record}
         values |= {name: None for name in ELASTIC if name != record.get("given")}
         return cls(**values)

@@ -17,7 +17,8 @@ from easgd_lib import errors, progress
 from easgd_lib.errors import DEAD, MPIError, PeerFailed, SettingsError
 from easgd_lib.learning import datasets
 from easgd_lib.learning.records import Run
-from easgd_lib.method.settings import SERVED, Settings
+from easgd_lib.method.center import kind_of
+from easgd_lib.method.settings import Settings
 from easgd_lib.parallel import mpiexec, watchdog
 
 START_LIMIT = 120  # seconds for controller and engines to appear
@@ -45,7 +46,7 @@ def cluster(workers: int, *, attach: str | None = None, center: str = "window") 
     """
     if workers < 1:
         raise SettingsError(f"workers must be at least 1: {workers}")
-    return Engines(workers + (center in SERVED), attach)
+    return Engines(workers + kind_of(center).extra_ranks, attach)
 
 
 class Engines:
@@ -177,8 +178,10 @@ class Engines:
         DataError, MPIError, NotFinite
             What stopped the first engine that failed; the others have been released.
         """
-        if settings.center == "local":
-            raise SettingsError("center local runs in one process: use easgd_lib.simulate.train")
+        if settings.kind.connect is None:
+            raise SettingsError(
+                f"center {settings.center} runs in one process", "use easgd_lib.simulate.train"
+            )
         settings = settings.replace(data=datasets.resolve(settings.data))
         datasets.check(settings.data)
         self._provide(settings.ranks)
@@ -209,7 +212,7 @@ class Engines:
             raise (own or failures)[0]
 
     def _release(self, calls: list):
-        """End what still runs: first by the failed rank's own cry, then by interrupt."""
+        """End what still runs: first by the failed rank's own notification, then by interrupt."""
         if _all_ready(calls, RELEASE_LIMIT if any(call.ready() for call in calls) else 0):
             return
         running = [i for i, call in enumerate(calls) if not call.ready()]
@@ -270,4 +273,5 @@ def _take_part(settings: dict, data_root: str | None) -> dict | None:
     os.environ.pop("EASGD_DATA", None)
     if data_root:
         os.environ["EASGD_DATA"] = data_root
-    return rank.run(Settings.from_dict(settings), report=publish_data)
+    run = rank.run(Settings.from_dict(settings), report=publish_data)
+    return run.to_dict() if run else None

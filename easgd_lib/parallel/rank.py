@@ -9,17 +9,12 @@ from mpi4py import MPI
 from easgd_lib.errors import DEAD, EasgdError, MPIError, PeerFailed
 from easgd_lib.learning import datasets, evaluate, records
 from easgd_lib.learning.flat import digest
-from easgd_lib.learning.objectives import Digits
-from easgd_lib.learning.records import cores
+from easgd_lib.learning.objectives import ImageClassification, objective_of
+from easgd_lib.learning.records import Run, cores
 from easgd_lib.learning.worker import Snapshot, Worker, keep_freed_memory
-from easgd_lib.method.algorithms import method_of, terms_of
-from easgd_lib.method.center import Center
-from easgd_lib.method.settings import SERVED, Settings
-from easgd_lib.parallel import mpiexec
-from easgd_lib.parallel.centers.allreduce import AllreduceCenter
-from easgd_lib.parallel.centers.channel import Courier, LayerCourier
-from easgd_lib.parallel.centers.server import ServerCenter, serve
-from easgd_lib.parallel.centers.window import WindowCenter
+from easgd_lib.method.algorithms import method_of, protocol_of
+from easgd_lib.method.settings import Settings
+from easgd_lib.parallel import centers, mpiexec
 from easgd_lib.parallel.world import World, says_a_rank_died
 
 
@@ -28,11 +23,11 @@ def threads_of(settings: Settings) -> int:
     return settings.threads or max(1, cores() // settings.workers)
 
 
-def run(settings: Settings, report: Callable[[dict], None] = lambda numbers: None) -> dict | None:
+def run(settings: Settings, report: Callable[[dict], None] = lambda numbers: None) -> Run | None:
     """Take part in a run with the first `settings.ranks` ranks of the MPI world.
 
-    Collective over these ranks; any others must not call it. Returns the record
-    (see `records.Run`) on rank 0, None elsewhere.
+    Collective over these ranks; any others must not call it. Returns the run on rank 0,
+    None elsewhere.
 
     If this rank fails, it first tells the others, which then stop waiting for it.
     """
@@ -45,78 +40,63 @@ def run(settings: Settings, report: Callable[[dict], None] = lambda numbers: Non
         if says_a_rank_died(error):
             raise PeerFailed(DEAD) from error
         who = f"rank {world.rank} failed: "
-        world.cry((who if not isinstance(error, EasgdError) else "") + str(error))
+        world.notify_failure((who if not isinstance(error, EasgdError) else "") + str(error))
         raise
 
 
-def _run(world: World, settings: Settings, report) -> dict | None:
+def _run(world: World, settings: Settings, report) -> Run | None:
     torch.set_num_threads(threads_of(settings))
     keep_freed_memory()
     data = datasets.load(datasets.resolve(settings.data))
     settings = settings.replace(data=data.name)
     index = world.rank - (settings.ranks - settings.workers)  # worker 0 … p − 1; a server is −1
-    digits = Digits(data, settings, index)
-    _check_same_start_different_data(world, digits)
+    objective = objective_of(settings)(data, settings, index)
+    _check_start_and_batches(world, objective)
     account, snapshots, final = (
-        (None, [], _serve(world, settings, digits))
+        (None, [], _serve(world, settings, objective))
         if index < 0
-        else _work(world, Worker(index, settings, digits, method_of(settings), report=report))
+        else _work(world, Worker(index, settings, objective, method_of(settings), report=report))
     )
     accounts = [account for account in world.gather(account) if account]
-    world.share(final.numpy())  # rank 0 saw the last push
+    world.broadcast(final.numpy())  # rank 0 saw the last push
     if snapshots:
         snapshots.append(snapshots.pop()._replace(center=final))
-    size, root = digits.start.numel(), settings.ranks - settings.workers
-    snapshots = _shared(world, snapshots, size, root)
+    size, root = objective.start.numel(), settings.ranks - settings.workers
+    snapshots = _to_all(world, snapshots, size, root)
     torch.set_num_threads(max(1, cores() // world.size))
     evaluations = _evaluate(world, data, settings, snapshots)
+    world.free()
     if world.rank != 0:
         return None
     where = records.environment(data, threads_of(settings), world.size, mpiexec.library_version())
-    return records.assemble(settings, accounts, evaluations, where).to_dict()
+    return records.assemble(settings, accounts, evaluations, where)
 
 
-def _check_same_start_different_data(world: World, digits: Digits):
+def _check_start_and_batches(world: World, objective: ImageClassification):
     """Every worker starts from the same x and draws another first batch; checked on every run.
 
-    (Unless a run asks for the opposite, to see what it costs.)
+    (Unless the objective says the opposite.)
     """
-    suspects = digits.settings.suspects
-    found = world.gather([digest(digits.start), digest(digits.first_batch())])
+    found = world.gather([digest(objective.start), digest(objective.first_batch())])
     starts, batches = zip(*found, strict=True)
-    if len(set(starts)) > 1 and "own_start" not in suspects:
+    if objective.same_start and len(set(starts)) > 1:
         raise MPIError(f"the workers do not start from the same parameters: {starts}")
-    if len(set(batches)) < world.size and "same_digits" not in suspects:
+    if not objective.same_batches and len(set(batches)) < world.size:
         raise MPIError("two workers draw the same batches: their seeds must differ")
 
 
-def _serve(world: World, settings: Settings, digits: Digits) -> torch.Tensor:
-    def forward_passes():
-        """What the report's root does meanwhile: a forward pass for each of a worker's steps."""
-        if "root_computes" in settings.suspects:
-            for _ in range(settings.tau):
-                digits.forward(digits.draw())
-
+def _serve(world: World, settings: Settings, objective: ImageClassification) -> torch.Tensor:
     world.barrier("the workers to begin")
-    courier = _courier(world, settings, digits)
-    return serve(world, digits.start, terms_of(settings), courier, forward_passes)
-
-
-def _courier(world: World, settings: Settings, digits: Digits) -> Courier:
-    """How the vectors of a served center travel: whole, or as the report sent them."""
-    layers = settings.center == "report" or "layers" in settings.suspects
-    elements = "elements" in settings.suspects
-    if not (layers or elements):
-        return Courier(world)
-    sizes = [parameter.numel() for parameter in digits.network.parameters()]
-    return LayerCourier(world, sizes if layers else [sum(sizes)], elements)
+    return centers.serve(settings.kind, world, objective.start, protocol_of(settings), objective)
 
 
 def _work(world: World, worker: Worker) -> tuple[dict, list[Snapshot], torch.Tensor]:
     """Train. Returns the worker's account, its snapshots, and x̃ as far as it knows it."""
+    settings, objective = worker.settings, worker.objective
     if worker.method.exchange:
-        courier = _courier(world, worker.settings, worker.digits)
-        worker.center = center_of(world, worker.settings, worker.digits.start, courier)
+        worker.center = centers.connect(
+            settings.kind, world, objective.start, protocol_of(settings), objective
+        )
     world.barrier("the other workers to begin")
     worker.train(_agreement(world, worker))
     final = worker.center.close() if worker.center else worker.method.evaluated
@@ -125,27 +105,17 @@ def _work(world: World, worker: Worker) -> tuple[dict, list[Snapshot], torch.Ten
     return worker.account(), worker.snapshots, final
 
 
-def center_of(
-    world: World, settings: Settings, start: torch.Tensor, courier: Courier | None = None
-) -> Center:
-    """A worker's end of the center that the settings name. Collective over the workers."""
-    if settings.center in SERVED:
-        return ServerCenter(world, start, courier)
-    kind = AllreduceCenter if settings.center == "allreduce" else WindowCenter
-    return kind(world, start, terms_of(settings))
-
-
 def _agreement(world: World, worker: Worker) -> Callable[[bool], bool]:
     """How workers decide that the run is over.
 
     Where exchanges wait for one another and a clock ends the run, all must stop after
-    the same exchange: they vote before each. Otherwise everybody decides alone.
+    the same exchange: they vote before each. Otherwise every worker decides alone.
     """
     settings = worker.settings
     if settings.order == "asynchronous" or settings.seconds is None or worker.center is None:
 
         def alone(over: bool) -> bool:
-            world.listen()
+            world.check_for_failures()
             return over
 
         return alone
@@ -155,7 +125,7 @@ def _agreement(world: World, worker: Worker) -> Callable[[bool], bool]:
         if worker.method.t % settings.tau:
             return False
         votes = np.array([over], np.int32)
-        worker.watch.switch("communication")  # who waits for others to vote is not free to work
+        worker.watch.switch("communication")  # waiting for votes is no work
         request = voters.comm.Iallreduce(MPI.IN_PLACE, votes, MPI.MAX)
         world.complete(request, "the other workers to vote")
         worker.watch.switch(None)
@@ -164,13 +134,13 @@ def _agreement(world: World, worker: Worker) -> Callable[[bool], bool]:
     return vote
 
 
-def _shared(world: World, snapshots: list[Snapshot], size: int, root: int) -> list[Snapshot]:
+def _to_all(world: World, snapshots: list[Snapshot], size: int, root: int) -> list[Snapshot]:
     """Worker 0's snapshots, on every rank."""
     notes = world.gather([(s.seconds, s.step) for s in snapshots])[root]
     vectors = np.empty((len(notes), 2, size), np.float32)
     for place, snapshot in zip(vectors, snapshots, strict=False):
         place[:] = snapshot.x.numpy(), snapshot.center.numpy()
-    world.share(vectors, root)
+    world.broadcast(vectors, root)
     both = torch.from_numpy(vectors)
     return [
         Snapshot(seconds, step, x, center)

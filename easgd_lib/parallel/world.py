@@ -1,7 +1,7 @@
 """The MPI world: which library, and waits that end.
 
 Every wait in here is a wait with a limit: it polls with growing pauses, so a waiting
-rank leaves its core to others, notices when another rank cries out, and can be interrupted.
+rank leaves its core to others, notices when another rank has failed, and can be interrupted.
 """
 
 import json
@@ -17,7 +17,7 @@ from easgd_lib.parallel import mpiexec
 WAIT_LIMIT = 120.0  # seconds one wait may take before the run is given up
 IDLE_LIMIT = 3600.0  # and one in which the others are known to be training
 LONGEST_PAUSE = 5e-4  # seconds between two polls of a long wait
-CRY = 99  # message tag: "I failed, stop waiting for me"
+FAILURE = 99  # message tag: "I failed, stop waiting for me"
 
 # Requests that nobody waits for any more. A message may still arrive: its buffer, which the
 # request keeps, must stay where it is.
@@ -30,7 +30,8 @@ def check_launcher():
     if launched is not None and launched != MPI.COMM_WORLD.size:
         raise MPIError(
             f"mpiexec started {launched} ranks, but mpi4py ({mpiexec.library_version()}) sees "
-            f"{MPI.COMM_WORLD.size}: this mpiexec belongs to another MPI; use {mpiexec.find()}"
+            f"{MPI.COMM_WORLD.size}: this mpiexec belongs to another MPI",
+            f"use {mpiexec.find()}",
         )
 
 
@@ -68,12 +69,17 @@ class World:
         group = self.comm.group.Incl(list(range(self.size - ranks, self.size)))
         return World(self.comm.Create_group(group), self.limit)
 
+    def free(self):
+        """Give the communicator back to MPI, where nothing abandoned may still need it."""
+        if not _ABANDONED:
+            self.comm.Free()
+
     def wait(self, ready: Callable[[], bool], what: str, limit: float | None = None):
-        """Poll until `ready()`; listen for cries; give up after the limit."""
+        """Poll until `ready()`; look for failures of others; give up after the limit."""
         limit = limit or self.limit
         deadline, pause = time.monotonic() + limit, 0.0
         while not ready():
-            self.listen()
+            self.check_for_failures()
             if time.monotonic() > deadline:
                 raise MPIError(f"rank {self.rank} waited {limit:.0f} s for {what}: gave up")
             time.sleep(pause)
@@ -90,12 +96,12 @@ class World:
     def barrier(self, what: str, limit: float | None = None):
         self.complete(self.comm.Ibarrier(), what, limit)
 
-    def share(self, array: np.ndarray, root: int = 0):
+    def broadcast(self, array: np.ndarray, root: int = 0):
         """Broadcast an array in place."""
         self.complete(self.comm.Ibcast(array, root), "a broadcast")
 
     def gather(self, record) -> list:
-        """Everybody's record, on everybody, by rank. Records are JSON: nothing is unpickled."""
+        """Every rank's record, on all, in rank order. Records are JSON: nothing is unpickled."""
         mine = np.frombuffer(json.dumps(record).encode(), np.uint8)
         sizes = np.empty(self.size, np.int64)
         self.complete(self.comm.Iallgather(np.array([mine.size], np.int64), sizes), "record sizes")
@@ -108,16 +114,16 @@ class World:
             for size, end in zip(sizes, ends, strict=True)
         ]
 
-    def cry(self, text: str):
+    def notify_failure(self, text: str):
         """Tell every other rank that this one failed. Returns at once."""
         message = np.frombuffer(text.encode()[:1000], np.uint8)
         others = [rank for rank in range(self.size) if rank != self.rank]
-        _ABANDONED.extend(self.comm.Isend(message, rank, CRY) for rank in others)
+        _ABANDONED.extend(self.comm.Isend(message, rank, FAILURE) for rank in others)
 
-    def listen(self):
-        """Raise `PeerFailed` if another rank cried out."""
+    def check_for_failures(self):
+        """Raise `PeerFailed` if another rank has failed and said so."""
         status = MPI.Status()
-        if self.comm.Iprobe(MPI.ANY_SOURCE, CRY, status):
+        if self.comm.Iprobe(MPI.ANY_SOURCE, FAILURE, status):
             text = np.empty(status.count, np.uint8)
-            self.comm.Recv(text, status.source, CRY)
+            self.comm.Recv(text, status.source, FAILURE)
             raise PeerFailed(text.tobytes().decode(errors="replace"))

@@ -1,7 +1,7 @@
 """Virtual time: an event queue on which any number of workers run as if each had its own core.
 
-Whoever takes part is a generator of requests, as the methods are. The clock answers each
-request when its time has come, and so decides who sees which x̃. Gradients are real and
+Every process is a generator of requests, as the methods are. The clock answers each request
+when its time has come, and so decides which worker sees which x̃. Gradients are real and
 the numbers are exact; only the seconds are a model's (`TimeModel`). Same seed, same numbers.
 """
 
@@ -20,12 +20,9 @@ import numpy as np
 from easgd_lib import paths
 from easgd_lib.errors import DataError, SettingsError
 from easgd_lib.method.algorithms import Gradient
-from easgd_lib.method.center import LocalCenter, Pull, Push, Terms
+from easgd_lib.method.center import CenterKind, ExchangeProtocol, LocalCenter, Pull, Push, kind_of
 
 CALIBRATED = paths.DATA / "time-model.json"
-LINK_OF = dict.fromkeys(("window", "local"), "window") | dict.fromkeys(
-    ("server", "report", "allreduce"), "server"
-)
 
 
 @dataclass(frozen=True)
@@ -71,17 +68,24 @@ class TimeModel:
         DataError
             No such file, or not one of ours.
         """
+        link_of(center)
         try:
             return cls.from_record(json.loads(Path(path).read_text()), center)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{path} is no readable time model ({error}): `easgd calibrate` writes one"
+                f"{path} is no readable time model ({error})", "`easgd calibrate` writes one"
             ) from error
 
     @classmethod
     def from_record(cls, record: dict, center: str) -> "TimeModel":
-        """The model for this center in a record that `calibrate.measure` made."""
-        return cls(**record["step"], **record["links"][LINK_OF[center]])
+        """The model for this center in a record that `calibrate.measure` made.
+
+        Raises
+        ------
+        SettingsError
+            The clock cannot imitate this center.
+        """
+        return cls(**record["step"], **record["links"][link_of(center)])
 
     def but(self, **changes) -> "TimeModel":
         """This model with some values changed."""
@@ -105,13 +109,27 @@ class TimeModel:
         return 2 * (p - 1) * self.message(size / p)
 
     def compute_times(self, seed: int, worker: int, workers: int, images: int) -> Iterator[float]:
-        """The compute times of one worker's steps, endless. Its own source of chance."""
+        """The compute times of one worker's steps, endless. Its own source of randomness."""
         slowdown = self.slowdown if worker >= workers - self.stragglers else 1.0
         mean = slowdown * (self.step + images * self.per_image)
-        chance = np.random.default_rng([seed, worker + 1, 1])
+        rng = np.random.default_rng([seed, worker + 1, 1])
         while True:
-            for factor in chance.lognormal(-(self.spread**2) / 2, self.spread, 256):
+            for factor in rng.lognormal(-(self.spread**2) / 2, self.spread, 256):
                 yield mean * float(factor)
+
+
+def link_of(center: str) -> str:
+    """Which measured link this center's messages take.
+
+    Raises
+    ------
+    SettingsError
+        The clock cannot imitate this center.
+    """
+    link = kind_of(center).link
+    if link is None:
+        raise SettingsError("the virtual clock sends no messages", f"{center} needs MPI engines")
+    return link
 
 
 class Vote(NamedTuple):
@@ -129,7 +147,7 @@ class Span(NamedTuple):
     end: float
 
 
-Life = Generator[Any, Any, None]
+Requests = Generator[Any, Any, None]  # what a process asks for, in turn
 
 
 class Clock:
@@ -149,12 +167,12 @@ class Clock:
             act()
 
 
-class Participant:
-    """One worker under the clock.
+class Process:
+    """One worker under the clock: a process, in SimPy's word, that a generator drives.
 
     Parameters
     ----------
-    life : generator
+    requests : generator
         Yields `Pull`, `Push`, `Gradient` and `Vote`; is sent the answers.
     gradient : callable
         From a point to a gradient.
@@ -168,22 +186,22 @@ class Participant:
         self,
         index: int,
         clock: Clock,
-        life: Life,
+        requests: Requests,
         gradient: Callable[[Any], Any],
         data: float,
         compute: Iterator[float],
         note: Callable[[Span], None],
     ):
-        self.index, self.clock, self.life = index, clock, life
+        self.index, self.clock, self.requests = index, clock, requests
         self.gradient, self.data, self.compute, self.note = gradient, data, compute, note
         self.center: VirtualCenter
         self.asked = 0  # requests to the center
         self._asked_at = 0.0
 
     def resume(self, answer: Any = None):
-        """Go on living, with this answer, until the next request."""
+        """Go on with this answer, until the next request."""
         try:
-            request = self.life.send(answer)
+            request = self.requests.send(answer)
         except StopIteration:
             return
         if isinstance(request, Gradient):
@@ -206,44 +224,44 @@ class Participant:
 class VirtualCenter:
     """x̃ under the clock. Which requests wait for which is what makes an order, and a center.
 
-    - Asynchronous, window: a pull waits for nobody; pushes go one at a time.
-    - Asynchronous, server (and local): one exchange at a time, first come, first served;
+    - Asynchronous, window: a pull never waits; pushes go one at a time.
+    - Asynchronous, server (and local): atomic exchanges, first come, first served;
       one request at a time where a gradient falls within the exchange.
     - Round robin: one exchange at a time, in rank order.
     - Synchronous: the n-th requests of all workers together, pushes in rank order.
     """
 
     def __init__(
-        self, clock: Clock, center: LocalCenter, terms: Terms, kind: str,
+        self, clock: Clock, center: LocalCenter, protocol: ExchangeProtocol, kind: CenterKind,
         times: TimeModel, workers: int, size: int,
     ):  # fmt: skip
-        self.clock, self.center, self.terms, self.kind = clock, center, terms, kind
+        self.clock, self.center, self.protocol, self.kind = clock, center, protocol, kind
         self.times, self.workers, self.size = times, workers, size
         self.cost = times.message(size)
-        self.gathered: dict[int, tuple[Participant, Any]] = {}  # who waits for all others
-        self.queue: deque[tuple[Participant, Any]] = deque()  # who waits for a turn
+        self.gathered: dict[int, tuple[Process, Any]] = {}  # waiting for all others
+        self.queue: deque[tuple[Process, Any]] = deque()  # waiting for a turn
         self.holder: int | None = None  # whose exchange or request is being served
         self.turn = 0  # round robin: whose exchange is next
 
-    def ask(self, who: Participant, request: Any):
-        if self.terms.order == "synchronous" or isinstance(request, Vote):
+    def ask(self, who: Process, request: Any):
+        if self.protocol.order == "synchronous" or isinstance(request, Vote):
             self._gather(who, request)
-        elif self.holder == who.index or self._waits_for_nobody(request):
+        elif self.holder == who.index or self._never_waits(request):
             self._carry_out(who, request)
         else:
             self.queue.append((who, request))
             self._serve_next()
 
-    def _waits_for_nobody(self, request: Any) -> bool:
-        free = self.kind == "window" and self.terms.order == "asynchronous"
+    def _never_waits(self, request: Any) -> bool:
+        free = not self.kind.atomic and self.protocol.order == "asynchronous"
         return free and isinstance(request, Pull)
 
     def _serve_next(self):
-        """If nobody holds the center, let in who is first, or whose turn it is."""
+        """If the center is free, let in the first in the queue, or the worker whose turn it is."""
         if self.holder is not None:
             return
         for i, (who, request) in enumerate(self.queue):
-            if self.terms.order == "asynchronous" or who.index == self.turn:
+            if self.protocol.order == "asynchronous" or who.index == self.turn:
                 del self.queue[i]
                 self.holder = who.index
                 self._carry_out(who, request)
@@ -252,15 +270,15 @@ class VirtualCenter:
     @property
     def _whole_exchanges(self) -> bool:
         """Whether a worker keeps the center from its first request to its last."""
-        if self.terms.order == "round_robin":
+        if self.protocol.order == "round_robin":
             return True
-        return self.kind != "window" and self.terms.held
+        return self.kind.atomic and self.protocol.atomic
 
-    def _carry_out(self, who: Participant, request: Any):
+    def _carry_out(self, who: Process, request: Any):
         """A pull sees x̃ as it is when granted; a push is there when its message is."""
         found = self.center.pull() if isinstance(request, Pull) else None
         who.asked += 1
-        last = who.asked % len(self.terms.exchange) == 0
+        last = who.asked % len(self.protocol.exchange) == 0
 
         def done():
             if isinstance(request, Push):
@@ -273,41 +291,41 @@ class VirtualCenter:
 
         self.clock.at(self.clock.now + self.cost, done)
 
-    def _gather(self, who: Participant, request: Any):
+    def _gather(self, who: Process, request: Any):
         self.gathered[who.index] = who, request
         if len(self.gathered) < self.workers:
             return
-        everybody = [self.gathered[i] for i in range(self.workers)]
+        all_workers = [self.gathered[i] for i in range(self.workers)]
         self.gathered = {}
         if isinstance(request, Vote):
-            stop = any(vote.stop for _, vote in everybody)
-            for one, _ in everybody:
+            stop = any(vote.stop for _, vote in all_workers)
+            for one, _ in all_workers:
                 self.clock.at(self.clock.now, partial(one.answered, stop))
             return
-        for one, each in everybody:
+        for one, each in all_workers:
             done = self.clock.now + self._synchronous_cost(each, one.index)
             self.clock.at(done, partial(self._finish, one, each))
 
-    def _finish(self, who: Participant, request: Any):
+    def _finish(self, who: Process, request: Any):
         if isinstance(request, Push):
             self.center.push(request.change)
             who.answered()
         else:
             who.answered(self.center.pull())
 
-    def _synchronous_cost(self, request: Any, rank: int) -> float:
-        """From when all have asked until this rank has its answer."""
-        if self.kind == "allreduce":
+    def _synchronous_cost(self, request: Any, worker: int) -> float:
+        """From when all have asked until this worker has its answer."""
+        if self.kind.replicas:
             pulls = isinstance(request, Pull)
             return 0.0 if pulls else self.times.allreduce(self.size, self.workers)
-        if self.kind == "window" and isinstance(request, Pull):
+        if not self.kind.atomic and isinstance(request, Pull):
             return self.cost
-        return (rank + 1) * self.cost
+        return (worker + 1) * self.cost
 
 
-def live(center: VirtualCenter, participants: list[Participant]):
-    """Let everybody live to the end."""
-    for participant in participants:
-        participant.center = center
-        center.clock.at(0.0, participant.resume)
+def run(center: VirtualCenter, processes: list[Process]):
+    """Run every process to its end."""
+    for process in processes:
+        process.center = center
+        center.clock.at(0.0, process.resume)
     center.clock.run()

@@ -1,4 +1,4 @@
-"""p workers in one process: the same methods, the same center, nothing left to chance.
+"""p workers in one process: the same methods, the same center, and every number repeats.
 
 Three clocks. *Synchronous*: all workers step together; what all of them ask for is answered
 before anybody goes on, so every pull of one step sees the same x̃. *Round robin*: one
@@ -18,21 +18,23 @@ import torch
 
 from easgd_lib.errors import SettingsError
 from easgd_lib.learning import datasets, evaluate, models, records
-from easgd_lib.learning.objectives import Digits
+from easgd_lib.learning.objectives import objective_of
+from easgd_lib.learning.records import Run
 from easgd_lib.learning.worker import Stopwatch, Worker, answering, carry_out, keep_freed_memory
 from easgd_lib.method import rules
-from easgd_lib.method.algorithms import SGD, Gradient, Request, evaluates_x, method_of, terms_of
-from easgd_lib.method.center import LocalCenter, Pull, Push
-from easgd_lib.method.settings import ORDERS, SUSPECTS, Settings
+from easgd_lib.method.algorithms import SGD, Gradient, Request, evaluates_x, method_of, protocol_of
+from easgd_lib.method.center import ORDERS, LocalCenter, Pull, Push
+from easgd_lib.method.settings import Settings
 from easgd_lib.simulation.clock import (
     Clock,
-    Life,
-    Participant,
+    Process,
+    Requests,
     Span,
     TimeModel,
     VirtualCenter,
     Vote,
-    live,
+    link_of,
+    run,
 )
 
 BLOCK = 2_000_000  # normal deviates drawn at a time, all workers together
@@ -79,7 +81,8 @@ def trajectory(
     settings : Settings
         Method, p, η, α, τ, δ, γ and the seed of the noise.
     objective
-        Has ``gradient(x, generator)``, such as `objectives.Quadratic`.
+        Has ``gradient(x, generator)``, such as `objectives.Quadratic`; it may draw from the
+        NumPy generator as it likes.
     start : scalar, (d,) or (p, d) array
         Where the workers start; the center starts at their mean.
     steps : int
@@ -124,11 +127,11 @@ class _Followed:
     def __init__(self, settings, objective, start, steps, order, keep, method):
         self.settings, self.objective, self.steps, self.keep = settings, objective, steps, keep
         self.method = method or method_of(settings)
-        self.terms = terms_of(settings, self.method)._replace(order=order)
+        self.protocol = protocol_of(settings, self.method)._replace(order=order)
         self.p = settings.workers
         start = np.atleast_1d(np.asarray(start, dtype=np.float64))
         self.start = np.array(np.broadcast_to(start, (self.p, start.shape[-1])))
-        self.center = LocalCenter(self.start.mean(0), self.terms)
+        self.center = LocalCenter(self.start.mean(0), self.protocol)
         self.centers: list[np.ndarray] = []
         self.workers: list[np.ndarray] = []
         self.averages: list[np.ndarray] = []
@@ -137,25 +140,34 @@ class _Followed:
 
     def together(self):
         """All workers are one method whose x is (p, d): the rules broadcast."""
-        noise = _Noise(self.settings.seed, self.p, self.steps)
         one = self.method(self.start, self.settings)
+        gradients = self._gradients()
 
         def answer(request: Request) -> Any:
             match request:
                 case Pull():
                     return self.center.pull()
-                case Push(change) if self.center.master:
+                case Push(change) if self.center.optimizer:
                     for each in change:
                         self.center.push(each)
                 case Push(change):
                     self.center.push(change.sum(0))
                 case Gradient(at):
-                    return self.objective.gradient(at, noise)
+                    return gradients(at)
 
         self._see([one])
         for _ in range(self.steps):
             carry_out(one.step(), answer)
             self._see([one])
+
+    def _gradients(self) -> Callable[[np.ndarray], np.ndarray]:
+        """The gradients of all workers, (p, d), at their points; worker i draws its own noise."""
+        if getattr(self.objective, "broadcasts", False):
+            return partial(
+                _gradient, self.objective, _Noise(self.settings.seed, self.p, self.steps)
+            )
+        each = self._each()[1]
+        return lambda at: np.array([gradient(x) for gradient, x in zip(each, at, strict=True)])
 
     def _each(self) -> tuple[list[SGD], list[Callable]]:
         """The workers one by one, and the gradient that each of them sees."""
@@ -175,16 +187,16 @@ class _Followed:
         methods, gradients = self._each()
         clock = Clock()
 
-        def life(method: SGD) -> Life:
+        def requests(method: SGD) -> Requests:
             while len(self.centers) <= self.steps:
                 yield from method.step()
                 if len(self.centers) <= self.steps:
                     self._see(methods)
                     self.seconds.append(clock.now)
 
-        participants = [
-            Participant(
-                i, clock, life(method), gradient, times.data_per_image,
+        processes = [
+            Process(
+                i, clock, requests(method), gradient, times.data_per_image,
                 times.compute_times(self.settings.seed, i, self.p, images=1), self.spans.append,
             )
             for i, (method, gradient) in enumerate(zip(methods, gradients, strict=True))
@@ -193,9 +205,9 @@ class _Followed:
         self._see(methods)
         self.seconds.append(0.0)
         center = VirtualCenter(
-            clock, self.center, self.terms, self.settings.center, times, self.p, size
+            clock, self.center, self.protocol, self.settings.kind, times, self.p, size
         )
-        live(center, participants)
+        run(center, processes)
 
     def _see(self, methods: list[SGD]):
         if self.keep == "all" or len(self.centers) == self.steps:
@@ -207,7 +219,7 @@ class _Followed:
 
     def trajectory(self) -> Trajectory:
         alone = not self.method.exchange
-        averages = not evaluates_x(self.settings) if alone else self.terms.shows > 0
+        averages = not evaluates_x(self.settings) if alone else self.protocol.shows > 0
         return Trajectory(
             np.array(self.workers),
             np.array(self.centers),
@@ -217,7 +229,7 @@ class _Followed:
         )
 
 
-def _gradient(objective, noise: np.random.Generator, x: np.ndarray) -> np.ndarray:
+def _gradient(objective, noise: Any, x: np.ndarray) -> np.ndarray:
     return objective.gradient(x, noise)
 
 
@@ -247,9 +259,6 @@ class _Noise:
                 generator.standard_normal(out=mine)
             yield from np.ascontiguousarray(block.swapaxes(0, 1))
 
-    def gamma(self, shape: float, scale: float, size: tuple[int, int]) -> np.ndarray:
-        return np.array([g.gamma(shape, scale, size[1:]) for g in self.generators])
-
 
 class VirtualWatch(Stopwatch):
     """A worker's stopwatch, told the time by the clock."""
@@ -276,8 +285,8 @@ def train(
     *,
     times: TimeModel | None = None,
     method: type[SGD] | None = None,
-) -> dict:
-    """Train p workers on images in this process, under a virtual clock. Returns a run's record.
+) -> Run:
+    """Train p workers on images in this process, under a virtual clock.
 
     Seconds, images per second and the time split are virtual: those of p workers that have
     a core each. Losses and accuracies are real. The record's environment says so, and
@@ -290,18 +299,17 @@ def train(
     report : callable
         Told live numbers of worker 0.
     times : TimeModel, optional
-        By default the one that `easgd calibrate` measured, with the report's network: it
+        By default the one that `easgd calibrate` measured, with the KTH report's network: it
         says nothing of CIFAR-10's, which wants a model of its own.
     method : type, optional
         A class like those in `methods`, in place of the one that the settings name.
     """
     began = time.perf_counter()
     method = method or method_of(settings)
-    if settings.center == "report" or any(SUSPECTS[name] for name in settings.suspects):
-        raise SettingsError("the virtual clock sends no messages: this center needs MPI engines")
+    link_of(settings.center)
     if times is None and settings.data == datasets.CIFAR10:
         raise SettingsError(
-            "the calibrated times are those of the report's network, not of cifar10's: "
+            "the calibrated times are those of the KTH report's network, not of cifar10's: "
             "give a time model (--time-model)"
         )
     times = times or TimeModel.calibrated(settings.center)
@@ -318,33 +326,36 @@ def train(
         "real_seconds": round(time.perf_counter() - began, 1),
     }
     accounts = [worker.account() for worker in workers]
-    return records.assemble(settings, accounts, evaluations, where).to_dict()
+    return records.assemble(settings, accounts, evaluations, where)
 
 
 def throughput(settings: Settings, times: TimeModel, seconds: float = 5.0) -> float:
-    """Images per second of all workers on the report's network, as the clock predicts them.
+    """Images per second of all workers on the KTH report's network, as the clock predicts them.
 
     Only time passes, `seconds` of it: no gradient is computed.
     """
     method, p, images = method_of(settings), settings.workers, settings.batch_size
-    terms, clock, steps = terms_of(settings), Clock(), count()
+    protocol, clock, steps = protocol_of(settings), Clock(), count()
 
-    def life(worker: SGD) -> Life:
+    def requests(worker: SGD) -> Requests:
         yield from worker.step()
         while clock.now <= seconds:
             next(steps)
             yield from worker.step()
 
-    participants = [
-        Participant(
-            i, clock, life(method(0.0, settings)), lambda at: 0.0, images * times.data_per_image,
-            times.compute_times(settings.seed, i, p, images), lambda span: None,
+    processes = [
+        Process(
+            i, clock, requests(method(0.0, settings)), lambda at: 0.0,
+            images * times.data_per_image, times.compute_times(settings.seed, i, p, images),
+            lambda span: None,
         )
         for i in range(p)
     ]  # fmt: skip
     size = 4 * models.CONVNET_PARAMETERS
-    center = VirtualCenter(clock, LocalCenter(0.0, terms), terms, settings.center, times, p, size)
-    live(center, participants)
+    center = VirtualCenter(
+        clock, LocalCenter(0.0, protocol), protocol, settings.kind, times, p, size
+    )
+    run(center, processes)
     return next(steps) * images / seconds
 
 
@@ -360,26 +371,28 @@ def run_workers(
     keep_freed_memory()
     p, images = settings.workers, settings.batch_size
     clock, watches = Clock(), [VirtualWatch() for _ in range(p)]
-    terms = terms_of(settings, method)
-    digits = [Digits(data, settings, i) for i in range(p)]
-    start = digits[0].start
-    center = LocalCenter(start, terms)
+    protocol = protocol_of(settings, method)
+    objectives = [objective_of(settings)(data, settings, i) for i in range(p)]
+    start = objectives[0].start
+    center = LocalCenter(start, protocol)
     workers = [
-        Worker(i, settings, digits[i], method, center if method.exchange else None, report, watch)
+        Worker(
+            i, settings, objectives[i], method, center if method.exchange else None, report, watch
+        )
         for i, watch in enumerate(watches)
     ]
-    participants = [
-        Participant(
-            i, clock, _life(workers[i]), workers[i].gradient, images * times.data_per_image,
+    processes = [
+        Process(
+            i, clock, _requests_of(workers[i]), workers[i].gradient, images * times.data_per_image,
             times.compute_times(settings.seed, i, p, images), watches[i].note,
         )
         for i in range(p)
     ]  # fmt: skip
-    live(VirtualCenter(clock, center, terms, settings.center, times, p, start.nbytes), participants)
+    run(VirtualCenter(clock, center, protocol, settings.kind, times, p, start.nbytes), processes)
     return workers
 
 
-def _life(worker: Worker) -> Life:
+def _requests_of(worker: Worker) -> Requests:
     """Step until the run is over. Where exchanges wait for one another, vote before each."""
     settings = worker.settings
     votes = settings.order in ("synchronous", "round_robin") and settings.seconds is not None

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from easgd_lib.errors import MPIError
 from easgd_lib.learning.flat import digest
-from easgd_lib.method.center import Terms
+from easgd_lib.method.center import ExchangeProtocol
 from easgd_lib.parallel.world import World
 
 
@@ -23,9 +23,9 @@ class AllreduceCenter:
         On closing: the replicas differ.
     """
 
-    def __init__(self, world: World, start: Tensor, terms: Terms):
-        assert terms.order == "synchronous"
-        assert terms.master is None
+    def __init__(self, world: World, start: Tensor, protocol: ExchangeProtocol):
+        assert protocol.order == "synchronous"
+        assert protocol.optimizer is None
         self.world = world
         self.center = start.clone()
         self.sum = torch.empty_like(start)
@@ -45,7 +45,13 @@ class AllreduceCenter:
         replicas = self.world.gather(digest(self.center))
         if len(set(replicas)) > 1:
             raise MPIError(
-                f"the replicas of the center drifted apart ({', '.join(replicas)}): this MPI's "
-                f"sums are not the same on all ranks; use --center window or server"
+                f"the replicas of the center drifted apart ({', '.join(replicas)}), for this "
+                f"MPI's sums are not the same on all ranks",
+                "use --center window or server",
             )
         return self.center
+
+
+def connect(world: World, start: Tensor, protocol: ExchangeProtocol, objective) -> AllreduceCenter:
+    """The center `allreduce`."""
+    return AllreduceCenter(world, start, protocol)

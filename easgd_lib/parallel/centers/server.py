@@ -1,6 +1,6 @@
-"""The center on a rank of its own: rank 0 owns x̃, serves the workers and does not train."""
+"""A parameter server: rank 0 owns the center x̃, serves the workers and does not train."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import cycle
 
 import numpy as np
@@ -8,8 +8,8 @@ import torch
 from mpi4py import MPI
 from torch import Tensor
 
-from easgd_lib.method.center import LocalCenter, Pull, Push, Terms
-from easgd_lib.parallel.centers.channel import Courier
+from easgd_lib.method.center import ExchangeProtocol, LocalCenter, Pull, Push
+from easgd_lib.parallel.centers.channel import MessageChannel
 from easgd_lib.parallel.world import IDLE_LIMIT, World
 
 SERVER = 0
@@ -20,12 +20,18 @@ TAGS = {Pull: PULL, Push: PUSH}
 class ServerCenter:
     """A worker's end. A pull is a request and x̃ in one message; a push is one message.
 
-    (Unless the courier cuts them up: one of the report's suspects.)
+    Parameters
+    ----------
+    world : World
+    start : (d,) tensor
+        Tells the size and the kind of x̃.
+    channel : MessageChannel, optional
+        How vectors travel, the same at both ends.
     """
 
-    def __init__(self, world: World, start: Tensor, courier: Courier | None = None):
+    def __init__(self, world: World, start: Tensor, channel: MessageChannel | None = None):
         self.world = world
-        self.courier = courier or Courier(world)
+        self.channel = channel or MessageChannel(world)
         self.center = torch.empty_like(start)
 
     def _request(self, tag: int):
@@ -33,7 +39,7 @@ class ServerCenter:
         self.world.complete(request, "the server to listen")
 
     def _receive(self) -> Tensor:
-        self.courier.receive(self.center, SERVER, CENTER, "the server to send the center")
+        self.channel.receive(self.center, SERVER, CENTER, "the server to send the center")
         return self.center
 
     def pull(self) -> Tensor:
@@ -41,7 +47,7 @@ class ServerCenter:
         return self._receive()
 
     def push(self, change: Tensor) -> None:
-        self.courier.send(change, SERVER, PUSH, "the server to take the change")
+        self.channel.send(change, SERVER, PUSH, "the server to take the change")
 
     def snapshot(self) -> Tensor:
         self._request(SNAPSHOT)
@@ -52,51 +58,56 @@ class ServerCenter:
         return self.center
 
 
-def serve(
-    world: World,
-    start: Tensor,
-    terms: Terms,
-    courier: Courier | None = None,
-    between: Callable[[], None] = lambda: None,
-) -> Tensor:
-    """Own x̃ until every worker is done; returns what is evaluated of it.
+def connect(world: World, start: Tensor, protocol: ExchangeProtocol, objective) -> ServerCenter:
+    """A worker's end of the center `server`."""
+    return ServerCenter(world, start)
 
-    Asynchronous: first come, first served. If the terms allow it, one whole exchange at a
+
+def serve(world: World, start: Tensor, protocol: ExchangeProtocol, objective) -> Tensor:
+    """The center `server`: own x̃ until every worker is done; returns what is evaluated of it."""
+    return Server(world, LocalCenter(start, protocol)).run()
+
+
+class Server:
+    """Serves a center that lives on this rank.
+
+    Asynchronous: first come, first served. If the protocol allows it, one whole exchange at a
     time: then no other push falls between a worker's pull and its push, and α ≤ 1 is stable.
     Round robin: exchange after exchange, in rank order. Synchronous: the n-th request of
     all workers, in rank order, before the (n + 1)-th of any. Waiting, the server sleeps:
-    a spinning server would eat a worker's core. For what it does `between` two rounds of
-    exchanges, nothing by default, the workers wait.
+    a spinning server would eat a worker's core.
+
+    Parameters
+    ----------
+    world : World
+    center : LocalCenter
+    channel : MessageChannel, optional
+        How vectors travel, the same at both ends.
     """
-    return _Server(world, start, terms, courier or Courier(world), between).run()
 
-
-class _Server:
-    def __init__(self, world: World, start: Tensor, terms: Terms, courier: Courier, between):
-        self.world = world
-        self.terms = terms
-        self.courier, self.between = courier, between
-        self.served = 0
-        self.center = LocalCenter(start, terms)
-        self.buffer = torch.empty_like(start)
+    def __init__(self, world: World, center: LocalCenter, channel: MessageChannel | None = None):
+        self.world, self.center, self.protocol = world, center, center.protocol
+        self.channel = channel or MessageChannel(world)
+        self.buffer = torch.empty_like(center.pull())
         self.workers = set(range(1, world.size))
 
     def run(self) -> Tensor:
-        workers, requests = range(1, self.world.size), self.terms.exchange
-        if self.terms.order == "asynchronous":
+        """Serve until every worker is done; returns what is evaluated."""
+        workers, requests = range(1, self.world.size), self.protocol.exchange
+        if self.protocol.order == "asynchronous":
             self._first_come()
-        elif self.terms.order == "round_robin":
+        elif self.protocol.order == "round_robin":
             self._in_order((worker, request) for worker in workers for request in requests)
         else:
             self._in_order((worker, request) for request in requests for worker in workers)
         return self.center.snapshot()
 
     def _first_come(self):
-        first, *rest = [TAGS[request] for request in self.terms.exchange]
-        welcome = first if self.terms.held else MPI.ANY_TAG
+        first, *rest = [TAGS[request] for request in self.protocol.exchange]
+        welcome = first if self.protocol.atomic else MPI.ANY_TAG
         while found := self._await(MPI.ANY_SOURCE, welcome):
             self._serve(*found)
-            for tag in rest if self.terms.held else ():
+            for tag in rest if self.protocol.atomic else ():
                 self._serve(*self._await(found[0], tag))
 
     def _in_order(self, requests: Iterable[tuple[int, type]]):
@@ -107,20 +118,17 @@ class _Server:
 
     def _serve(self, worker: int, tag: int):
         if tag == PUSH:
-            self.courier.receive(self.buffer, worker, PUSH, f"the change of rank {worker}")
+            self.channel.receive(self.buffer, worker, PUSH, f"the change of rank {worker}")
             self.center.push(self.buffer)
         else:
             self._take(worker, PULL)
             self._send(worker, self.center.pull())
-        self.served += 1
-        if self.served % (len(self.terms.exchange) * (self.world.size - 1)) == 0:
-            self.between()
 
     def _take(self, worker: int, tag: int):
         self.world.comm.Recv(np.empty(0, np.uint8), worker, tag)
 
     def _send(self, worker: int, vector: Tensor):
-        self.courier.send(vector, worker, CENTER, f"rank {worker} to take the center")
+        self.channel.send(vector, worker, CENTER, f"rank {worker} to take the center")
 
     def _await(self, worker: int, tag: int) -> tuple[int, int] | None:
         """Wait for this kind of request (or any) of this worker (or any): whose, and which.
@@ -130,7 +138,7 @@ class _Server:
         status = MPI.Status()
 
         def arrived() -> bool:
-            # Who is done pushed before: what was seen of it here is what is looked for below.
+            # A worker that is done has pushed before: its push is found by the probe below.
             while self.world.comm.Iprobe(MPI.ANY_SOURCE, SNAPSHOT, status):
                 self._take(status.source, SNAPSHOT)
                 self._send(status.source, self.center.snapshot())
@@ -141,5 +149,5 @@ class _Server:
             return there or not self.workers
 
         self.world.wait(arrived, "a worker's request", IDLE_LIMIT)
-        self.world.listen()
+        self.world.check_for_failures()
         return (status.source, status.tag) if status.tag in (PULL, PUSH) else None

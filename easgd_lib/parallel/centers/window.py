@@ -1,4 +1,8 @@
-"""The center in an MPI shared-memory window: no server, the workers move x̃ themselves."""
+"""The center x̃ in memory that all ranks share: no server, the workers move it themselves.
+
+The memory is an MPI window, but no one-sided MPI call moves x̃ (no `MPI_Accumulate`): a rank
+reads it, and adds to it under a lock of the kernel's, as threads of one process would.
+"""
 
 import fcntl
 import os
@@ -12,7 +16,7 @@ from mpi4py import MPI
 from torch import Tensor
 
 from easgd_lib.errors import MPIError
-from easgd_lib.method.center import Terms
+from easgd_lib.method.center import ExchangeProtocol
 from easgd_lib.parallel import mpiexec
 from easgd_lib.parallel.world import IDLE_LIMIT, World
 
@@ -25,7 +29,7 @@ class WindowCenter:
     Asynchronous: a pull is the window itself, read without a lock, as in the authors'
     code; a push holds a lock, so pushes from several workers at once lose nothing.
     Other pushes may fall between a worker's pull and its push: the collective limit
-    on α holds. Synchronous: everybody waits for everybody before each request, and pushes
+    on α holds. Synchronous: all wait for all before each request, and pushes
     go in rank order. Round robin: exchanges take turns in rank order.
 
     The lock is the kernel's (flock): the kernel frees it when its holder dies.
@@ -35,7 +39,7 @@ class WindowCenter:
     world : World
     start : (d,) tensor
         Where x̃ begins; rank 0's is used.
-    terms : Terms
+    protocol : ExchangeProtocol
         The order, what an exchange asks for, and what to do with a push.
 
     Raises
@@ -44,10 +48,10 @@ class WindowCenter:
         Ranks on several computers, or no shared memory left.
     """
 
-    def __init__(self, world: World, start: Tensor, terms: Terms):
-        self.world, self.terms, self.order = world, terms, terms.order
+    def __init__(self, world: World, start: Tensor, protocol: ExchangeProtocol):
+        self.world, self.protocol, self.order = world, protocol, protocol.order
         self.asked = 0  # this worker's own requests
-        state = terms.begin(start)
+        state = protocol.begin(start)
         size = HEADER + len(state) * start.numel() * start.element_size()
         self._check_room(size)
         self.window = MPI.Win.Allocate_shared(size if world.rank == 0 else 0, 1, comm=world.comm)
@@ -60,7 +64,7 @@ class WindowCenter:
         if world.rank == 0:
             self.pushes[0] = self.turns[0] = 0
             self._store(state)
-        self._synchronise("the center's start")
+        self._synchronize("the center's start")
 
     def _check_room(self, size: int):
         """Memory that is promised but not there kills the process on first touch: look first."""
@@ -69,13 +73,15 @@ class WindowCenter:
         node.Free()
         if not one_computer:
             raise MPIError(
-                "center window needs all ranks on one computer; across several use --center server"
+                "center window needs all ranks on one computer",
+                "across several use --center server",
             )
         folder = mpiexec.shared_memory_folder()
         if folder and (free := shutil.disk_usage(folder).free) < size:
             raise MPIError(
                 f"no shared memory left: the center takes {size / 2**20:.1f} MiB, {folder} has "
-                f"{free / 2**20:.1f} MiB; free some (Docker: --shm-size=1g) or use --center server"
+                f"{free / 2**20:.1f} MiB",
+                "free some (Docker: --shm-size=1g) or use --center server",
             )
 
     def _shared_lock(self) -> int:
@@ -85,7 +91,7 @@ class WindowCenter:
             handle, path = tempfile.mkstemp(prefix="easgd-center-")
             os.close(handle)
             name[: len(path.encode())] = np.frombuffer(path.encode(), np.uint8)
-        self.world.share(name)
+        self.world.broadcast(name)
         path = name.tobytes().rstrip(b"\0").decode()
         lock = os.open(path, os.O_RDWR)
         self.world.barrier("the center's lock")
@@ -93,7 +99,7 @@ class WindowCenter:
             os.unlink(path)
         return lock
 
-    def _synchronise(self, what: str):
+    def _synchronize(self, what: str):
         self.window.Sync()
         self.world.barrier(what)
         self.window.Sync()
@@ -105,12 +111,12 @@ class WindowCenter:
     @property
     def _requests(self) -> int:
         """How many requests make an exchange."""
-        return len(self.terms.exchange)
+        return len(self.protocol.exchange)
 
     def _begin_request(self, what: str):
         """Wait until the order lets this worker ask for the next thing of its exchange."""
         if self.order == "synchronous":
-            self._synchronise(what)
+            self._synchronize(what)
         elif self.order == "round_robin" and self.asked % self._requests == 0:
             self.world.wait(self._my_turn, "its turn to exchange")
 
@@ -156,8 +162,9 @@ class WindowCenter:
             self.world.wait(self._my_push, "its turn to push")
         self.world.wait(self._locked, "the center's lock")
         try:
-            if self.terms.master:
-                self._store(self.terms.master.absorb(tuple(self.state), change, self.pushes[0]))
+            if self.protocol.optimizer:
+                state = tuple(self.state)
+                self._store(self.protocol.optimizer.absorb(state, change, self.pushes[0]))
             else:
                 self.state[0] += change
             self.pushes[0] += 1
@@ -167,7 +174,7 @@ class WindowCenter:
         self._end_request()
 
     def snapshot(self) -> Tensor:
-        return self.state[self.terms.shows].clone()
+        return self.state[self.protocol.shows].clone()
 
     def close(self) -> Tensor:
         self.world.barrier("the other workers to finish", IDLE_LIMIT)
@@ -178,3 +185,8 @@ class WindowCenter:
         self.window.Free()
         os.close(self.lock)
         return final
+
+
+def connect(world: World, start: Tensor, protocol: ExchangeProtocol, objective) -> WindowCenter:
+    """The center `window`."""
+    return WindowCenter(world, start, protocol)

@@ -120,7 +120,7 @@ def _rounded(value: float) -> float | str:
 
 
 def all_claims() -> list[Claim]:
-    """The report's claims and suspects, then the paper's, section by section."""
+    """The KTH report's claims and the ablation, then the paper's, section by section."""
     from easgd_lib.reproduction.claims import kth, paper
 
     return [*kth.CLAIMS, *paper.CLAIMS]

@@ -1,4 +1,4 @@
-"""The report's claims, and everything that it, or a look at its program, suspects."""
+"""The KTH report's claims, and whatever it, or a look at its program, holds to be at fault."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ from easgd_lib.metrics import (
 )
 from easgd_lib.reproduction.claims import CALM, Claim, Finding
 from easgd_lib.reproduction.experiments import Experiment, Records
-from easgd_lib.reproduction.experiments.kth import FIGURE_3, PERIODS, SUSPECTS
+from easgd_lib.reproduction.experiments.kth import ABLATION, FIGURE_3, PERIODS
 from easgd_lib.reproduction.experiments.paper import ALPHAS, BY_ALPHA, BY_ORDER, NINETY_NINE
 
 SMALL = 0.1  # "fairly small": at most a tenth of the time
@@ -35,7 +35,7 @@ PAPER_FIGURES = {2: "asynchronous", 3: "asynchronous", 4: "asynchronous", 6: "se
                  11: "asynchronous"}  # fmt: skip
 
 
-def _speed(records: Records, name: str, experiment: Experiment = SUSPECTS) -> Sample:
+def _speed(records: Records, name: str, experiment: Experiment = ABLATION) -> Sample:
     return sample(records(experiment, name), images_per_second)
 
 
@@ -140,7 +140,7 @@ def _cheap_exchange(records: Records) -> Finding:
     }
     gains = {scheme: fast.mean / slow.mean for scheme, (slow, fast) in speeds.items()}
     share = sample(records(FIGURE_3, "easgd-tau1"), exchanging).mean
-    copied = sample(records(SUSPECTS, "elements"), exchange_seconds).mean
+    copied = sample(records(ABLATION, "elements"), exchange_seconds).mean
     step = _step_seconds(records)
     predicted = (step + copied) / (step + copied / 64)
     return Finding(
@@ -162,7 +162,7 @@ def _cheap_exchange(records: Records) -> Finding:
 
 def _step_seconds(records: Records) -> float:
     """One worker's step of the report's program, its exchanges left out."""
-    runs = records(SUSPECTS, "ours")
+    runs = records(ABLATION, "ours")
     return sum(
         (run.time_split["compute"] + run.time_split["data"])
         / (run.images_per_second * run.seconds / run.settings.batch_size)
@@ -197,20 +197,20 @@ def _in_spite_of_alpha(records: Records) -> Finding:
 
 
 def _at_fault(name: str, words: str):
-    """Whether one suspect, alone, makes the served exchange a tenth slower.
+    """Whether one factor, alone, makes the served exchange a tenth slower.
 
     By the share of time that exchanges take in either run: a machine whose cores are now faster,
     now slower, does not change that.
     """
 
     def judge(records: Records) -> Finding:
-        clean, suspect = (sample(records(SUSPECTS, each), exchanging) for each in ("server", name))
-        slower = (1 - clean.mean) / (1 - suspect.mean)
+        clean, factor = (sample(records(ABLATION, each), exchanging) for each in ("server", name))
+        slower = (1 - clean.mean) / (1 - factor.mean)
         seconds = [
-            sample(records(SUSPECTS, each), exchange_seconds).mean for each in ("server", name)
+            sample(records(ABLATION, each), exchange_seconds).mean for each in ("server", name)
         ]
         return Finding(
-            {"share of exchanges, server": clean.values, f"with {name}": suspect.values},
+            {"share of exchanges, server": clean.values, f"with {name}": factor.values},
             [1 if slower > AT_FAULT else -1],
             f"{words} Two workers at τ = 4 take {slower:.2f} times as long by it: an exchange "
             f"takes {_duration(seconds[1])} instead of {_duration(seconds[0])}, waiting included.",
@@ -221,11 +221,11 @@ def _at_fault(name: str, words: str):
 
 def _root_computes(records: Records) -> Finding:
     """It takes cores, not only time in exchanges: judged by images per second."""
-    clean, suspect = _speed(records, "server"), _speed(records, "root-computes")
-    slower = clean.mean / suspect.mean
+    clean, factor = _speed(records, "server"), _speed(records, "root-computes")
+    slower = clean.mean / factor.mean
     return Finding(
-        {"images/s, server": clean.values, "images/s, root-computes": suspect.values},
-        [below(suspect, clean) if slower > AT_FAULT else min(0, below(suspect, clean))],
+        {"images/s, server": clean.values, "images/s, root-computes": factor.values},
+        [below(factor, clean) if slower > AT_FAULT else min(0, below(factor, clean))],
         f"On two cores a master that computes takes them from its workers: {slower:.2f} times "
         f"slower. On a machine with a core for the master it would cost less.",
     )
@@ -239,8 +239,8 @@ def _waiting(records: Records) -> Finding:
     runs = {
         "the report's scheme, τ = 1": records(FIGURE_3, "report-tau1"),
         "τ = 4": records(FIGURE_3, "report-tau4"),
-        "τ = 4, four workers on two cores": records(SUSPECTS, "four-report"),
-        "τ = 4, everything suspected": records(SUSPECTS, "all"),
+        "τ = 4, four workers on two cores": records(ABLATION, "four-report"),
+        "τ = 4, all of it": records(ABLATION, "all"),
     }
     shares = {name: sample(each, exchanging) for name, each in runs.items()}
     return Finding(
@@ -346,8 +346,8 @@ def _threads(records: Records) -> Finding:
 
 
 def _too_easy(records: Records) -> Finding:
-    digits = [errors(records(SUSPECTS, name)) for name in ("ours", "sgd")]
-    clothes = [errors(records(SUSPECTS, name)) for name in ("clothes", "clothes-sgd")]
+    digits = [errors(records(ABLATION, name)) for name in ("ours", "sgd")]
+    clothes = [errors(records(ABLATION, name)) for name in ("clothes", "clothes-sgd")]
     return Finding(
         {
             "MNIST, EASGD": digits[0].values,
@@ -367,7 +367,7 @@ def _momentum(records: Records) -> Finding:
              "sgd-twice": "SGD, twice the batch", "msgd": "MSGD",
              "msgd-twice": "MSGD, twice the batch"}  # fmt: skip
     times = {
-        name: sample(records(SUSPECTS, name), lambda run: seconds_to(run, LEVEL)) for name in names
+        name: sample(records(ABLATION, name), lambda run: seconds_to(run, LEVEL)) for name in names
     }
     return Finding(
         {f"seconds to {LEVEL:.1%}, {names[name]}": each.values for name, each in times.items()},
@@ -383,14 +383,14 @@ def _seconds_exactly(found: Sample) -> str:
 
 
 def _worse(name: str, words: str):
-    """Whether one suspect, alone, costs test accuracy at equal seconds."""
+    """Whether one factor, alone, costs test accuracy at equal seconds."""
 
     def judge(records: Records) -> Finding:
-        clean, suspect = (errors(records(SUSPECTS, each)) for each in ("ours", name))
+        clean, factor = (errors(records(ABLATION, each)) for each in ("ours", name))
         return Finding(
-            {"test error, ours": clean.values, f"test error, {name}": suspect.values},
-            [below(clean, suspect)],
-            f"{words} Test error of the center after eight seconds: {suspect.mean:.2%} instead of "
+            {"test error, ours": clean.values, f"test error, {name}": factor.values},
+            [below(clean, factor)],
+            f"{words} Test error of the center after eight seconds: {factor.mean:.2%} instead of "
             f"{clean.mean:.2%}.",
         )
 
@@ -408,7 +408,7 @@ def _report_scheme(records: Records) -> Finding:
         "at τ = 1": speeds["easgd, τ = 1"].mean / speeds["report, τ = 1"].mean,
         "at τ = 4": speeds["easgd, τ = 4"].mean / speeds["report, τ = 4"].mean,
         "with floats copied one by one": speeds["ours"].mean / speeds["elements"].mean,
-        "with everything suspected": speeds["ours"].mean / speeds["all"].mean,
+        "with all of it": speeds["ours"].mean / speeds["all"].mean,
     }
     return Finding(
         {f"images/s, {name}": each.values for name, each in speeds.items()},
@@ -470,27 +470,27 @@ CLAIMS = [
     Claim(
         "report-program", "report, Discussion",
         "The communication scheme proposed is somewhat ineffective.",
-        "A tenth slower than ours: at τ = 1, at τ = 4, with floats copied, with everything "
-        "suspected.", _report_scheme,
+        "A tenth slower than ours: at τ = 1, at τ = 4, with floats copied, with "
+        "all of it.", _report_scheme,
     ),
     Claim(
-        "report-layers", "report, Discussion (suspect)",
+        "report-layers", "report, Discussion (ablation)",
         "Sending the parameters layer by layer, rather than all at once, is at fault.",
         "At fault: a tenth slower, alone.", _at_fault("layers", "Ten messages instead of one."),
     ),
     Claim(
-        "report-elements", "report, section 3 (suspect)",
+        "report-elements", "report, section 3 (ablation)",
         "Expanding the tensors into float objects is at fault.",
         "At fault: a tenth slower, alone.",
         _at_fault("elements", "486,610 floats copied one at a time."),
     ),
     Claim(
-        "report-lockstep", "report's program (suspect)",
+        "report-lockstep", "report's program (ablation)",
         "A master that serves its workers in rank order, in lockstep, is at fault.",
         "At fault: a tenth slower, alone.", _at_fault("lockstep", "Nobody may overtake."),
     ),
     Claim(
-        "report-root-computes", "report's program (suspect)",
+        "report-root-computes", "report's program (ablation)",
         "A master that runs forward passes itself is at fault.",
         "At fault: a tenth slower, alone.",
         _root_computes,
@@ -499,35 +499,35 @@ CLAIMS = [
         "report-waiting", "report, section 2.3",
         "The time workers wait for the master process is fairly small.",
         "At most a tenth of the time: in its scheme at τ = 1 and 4, with four workers, with "
-        "everything suspected.", _waiting,
+        "all of it.", _waiting,
     ),
     Claim(
-        "report-threads", "report, Discussion (suspect)",
+        "report-threads", "report, Discussion (ablation)",
         "The parallel processes may be disadvantaged: sequential code uses 250 % of the CPU, each "
         "of them only 125 %.",
         "Two workers with a thread each see fewer images than SGD with two; and more threads than "
         "cores cost a tenth.", _threads,
     ),
     Claim(
-        "report-own-start", "report's program (suspect); paper, footnote 7",
+        "report-own-start", "report's program (ablation); paper, footnote 7",
         "That every process draws its own initial weights is at fault. (The paper: all must start "
         "together.)",
         "At fault: the center's test error is larger.",
         _worse("own-start", "At α = β/p the spring soon brings the workers together."),
     ),
     Claim(
-        "report-same-digits", "report's program (suspect)",
+        "report-same-digits", "report's program (ablation)",
         "That nothing but chance makes the workers' batches differ is at fault.",
         "At fault: the center's test error is larger.",
         _worse("same-digits", "Even with the very same batches on both workers:"),
     ),
     Claim(
-        "report-alpha-cost", "report, Results (suspect)", "α = β/(pτ) is at fault.",
+        "report-alpha-cost", "report, Results (ablation)", "α = β/(pτ) is at fault.",
         "At fault: the center's test error is larger than with β/p.",
         _worse("alpha", "At τ = 4 the spring is four times softer than with α = β/p."),
     ),
     Claim(
-        "report-too-easy", "report, Discussion (suspect)",
+        "report-too-easy", "report, Discussion (ablation)",
         "MNIST might be too elementary for parallelization gains to be evident.",
         "On Fashion-MNIST EASGD's test error is below SGD's at equal seconds.", _too_easy,
     ),

@@ -119,7 +119,7 @@ def _misprint(records: Records) -> Finding:
         center = center + 0.0 * velocity
     mended, velocity = 1.0, 0.0
     for _ in range(100):
-        mended, velocity = rules.mdownpour_master(mended, velocity, -0.1 * mended, 0.0)
+        mended, velocity = rules.mdownpour_server(mended, velocity, -0.1 * mended, 0.0)
     return Finding(
         {"x̃ as printed": [center], "x̃ with −ηg": [mended]},
         [1 if abs(center) < 0.5 else -1],

@@ -18,7 +18,7 @@ from easgd_lib.learning.records import Run, cores, settings_of, write_atomically
 from easgd_lib.method.settings import Settings
 from easgd_lib.reproduction.experiments import Experiment, Planned, Size
 from easgd_lib.reproduction.experiments.cifar import CIFAR
-from easgd_lib.reproduction.experiments.kth import FIGURE_3, SUSPECTS
+from easgd_lib.reproduction.experiments.kth import ABLATION, FIGURE_3
 from easgd_lib.reproduction.experiments.paper import (
     BY_ALPHA,
     BY_ORDER,
@@ -33,7 +33,7 @@ from easgd_lib.reproduction.experiments.paper import (
 )
 from easgd_lib.simulation.clock import TimeModel
 
-ON_MPI = (FIGURE_3, SUSPECTS)
+ON_MPI = (FIGURE_3, ABLATION)
 # Tuning first: the others need its rates.
 SIMULATED = (
     BY_PERIOD, BY_WORKERS, BY_RATE, LONG_PERIODS, SEQUENTIAL, BY_ALPHA, BY_ORDER, NINETY_NINE,
@@ -150,17 +150,19 @@ def fitted(
 def speed() -> float:
     """Images per second that one thread learns from here, batches of 32."""
     from easgd_lib.learning import datasets
-    from easgd_lib.learning.objectives import Digits
+    from easgd_lib.learning.objectives import ImageClassification
     from easgd_lib.learning.worker import keep_freed_memory
 
     _one_thread()
     keep_freed_memory()
-    digits = Digits(datasets.load("sample"), Settings("sgd", batch_size=32, data="sample"), 0)
-    x, steps = digits.start, 0
-    digits.gradient(x, digits.draw())
+    images = ImageClassification(
+        datasets.load("sample"), Settings("sgd", batch_size=32, data="sample"), 0
+    )
+    x, steps = images.start, 0
+    images.gradient(x, images.draw())
     began = time.perf_counter()
     while (spent := time.perf_counter() - began) < PROBE:
-        digits.gradient(x, digits.draw())
+        images.gradient(x, images.draw())
         steps += 1
     return 32 * steps / spent
 
@@ -246,6 +248,6 @@ def _simulate(record: dict, shared_by: int) -> dict:
     settings = Settings.from_dict(record)
     times = TimeModel.calibrated(settings.center).shared_by(shared_by)
     try:
-        return simulate.train(settings, times=times)
+        return simulate.train(settings, times=times).to_dict()
     except NotFinite as error:
         return Run.lost(settings, str(error)).to_dict()

@@ -1,4 +1,4 @@
-"""The report's figures, drawn from records: Figure 3 twice, its suspects, its α."""
+"""The KTH report's figures, drawn from records: its Figure 3 twice, the ablation, its α."""
 
 from statistics import mean, median
 from typing import Any
@@ -18,7 +18,7 @@ from easgd_lib.metrics import (
     sample,
 )
 from easgd_lib.reproduction.experiments import Records
-from easgd_lib.reproduction.experiments.kth import FIGURE_3, SUSPECTS
+from easgd_lib.reproduction.experiments.kth import ABLATION, FIGURE_3
 from easgd_lib.reproduction.experiments.paper import ALPHAS, BY_ALPHA
 from easgd_lib.reproduction.figures.scaled_down import Panel, drawn
 
@@ -61,9 +61,9 @@ def points(runs: Runs) -> pd.DataFrame:
     tables = []
     for curve, repeats in runs.items():
         for run in repeats:
-            table = run.table[run.table["rank"].isin([CENTER, 0])].copy()
+            table = run.table[run.table["worker"].isin([CENTER, 0])].copy()
             table["curve"], table["seed"] = curve, run.settings.seed
-            table["who"] = table["rank"].map({CENTER: "center", 0: "worker 0"})
+            table["who"] = table["worker"].map({CENTER: "center", 0: "worker 0"})
             tables.append(table)
     columns = ["curve", "seed", "who", "seconds", "step", "samples", "metric", "value"]
     return pd.concat(tables)[columns].reset_index(drop=True)
@@ -194,7 +194,7 @@ def _figure_3(against: str):
     return draw
 
 
-SUSPECT_LABELS = {
+ABLATION_LABELS = {
     "ours": "ours: shared memory",
     "server": "a server, whole vectors",
     "layers": "layer by layer",
@@ -205,7 +205,7 @@ SUSPECT_LABELS = {
     "same-digits": "same digits on all",
     "own-start": "own start per process",
     "alpha": "α = β/(pτ)",
-    "all": "everything suspected together",
+    "all": "all of it together",
     "four": "four workers on two cores",
     "four-report": "four, served as in the report",
     "momentum": "momentum instead (EAMSGD)",
@@ -213,8 +213,8 @@ SUSPECT_LABELS = {
 }
 
 
-def _suspects(records: Records) -> Drawn:
-    runs = {name: records(SUSPECTS, name) for name in SUSPECT_LABELS}
+def _ablation(records: Records) -> Drawn:
+    runs = {name: records(ABLATION, name) for name in ABLATION_LABELS}
     speeds = {name: sample(each, images_per_second) for name, each in runs.items()}
     found = {name: errors(each) for name, each in runs.items()}
     where = runs["ours"][0]
@@ -225,8 +225,8 @@ def _suspects(records: Records) -> Drawn:
     )
     rows = pd.DataFrame(
         {
-            "suspect": name,
-            "label": SUSPECT_LABELS[name],
+            "factor": name,
+            "label": ABLATION_LABELS[name],
             "images_per_second": speeds[name].mean,
             "times_slower": speeds["ours"].mean / speeds[name].mean,
             "exchange_seconds": _exchange_seconds(each),
@@ -237,15 +237,15 @@ def _suspects(records: Records) -> Drawn:
         }
         for name, each in runs.items()
     )
-    return Drawn(suspects(speeds, found, title), _suspect_words(rows, title), rows)
+    return Drawn(ablation(speeds, found, title), _ablation_words(rows, title), rows)
 
 
 def _exchange_seconds(runs: list[Run]) -> float:
     return sample(runs, exchange_seconds).mean if runs[0].exchanges else 0.0
 
 
-def suspects(speeds: dict[str, Sample], found: dict[str, Sample], title: str) -> Figure:
-    """Two panels of bars: how many times slower each suspect is, and what the center then knows."""
+def ablation(speeds: dict[str, Sample], found: dict[str, Sample], title: str) -> Figure:
+    """Two panels of bars: how many times slower each factor is, and what the center then knows."""
     style()
     figure = Figure(figsize=(10.5, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -275,7 +275,7 @@ def suspects(speeds: dict[str, Sample], found: dict[str, Sample], title: str) ->
     left.set(
         xlabel="times slower than ours (images per second, log)",
         yticks=places,
-        yticklabels=[SUSPECT_LABELS[name] for name in names],
+        yticklabels=[ABLATION_LABELS[name] for name in names],
     )
     right.set(xlabel="test error of the center when time is up (%, log)")
     left.invert_yaxis()
@@ -284,15 +284,15 @@ def suspects(speeds: dict[str, Sample], found: dict[str, Sample], title: str) ->
 
 
 def _face(name: str) -> str:
-    """Light: clean, or a rival. Darker: a suspect. Darkest: all of them."""
+    """Light: clean, or a rival. Darker: a factor. Darkest: all of them."""
     if name in ("ours", "server", "four", "sgd", "momentum"):
         return "0.85"
     return "0.35" if name == "all" else "0.6"
 
 
-def _suspect_words(rows: pd.DataFrame, title: str) -> str:
+def _ablation_words(rows: pd.DataFrame, title: str) -> str:
     lines = [
-        "What was wrong: each of the report's suspects switched on alone, then all together.",
+        "What was wrong: an ablation, each factor of the KTH program alone, then all together.",
         title,
         "",
         f"{'':34}{'images/s':>9}{'slower':>9}{'exchange':>11}{'share':>8}{'test error':>12}",
@@ -324,6 +324,6 @@ def _alpha(records: Records) -> Drawn:
 ALL = {
     "figure3": _figure_3("seconds"),
     "figure3-samples": _figure_3("samples"),
-    "suspects": _suspects,
+    "ablation": _ablation,
     "alpha": _alpha,
 }

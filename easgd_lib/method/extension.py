@@ -1,0 +1,39 @@
+"""A name in a table, or "module:attribute": how settings name a user's own part.
+
+Settings travel to engines and into records as plain words, so a method, a center or an
+objective of your own is named by where it can be imported from, on every rank.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from operator import attrgetter
+from typing import Any
+
+from easgd_lib.errors import SettingsError
+
+
+def find(what: str, name: str, table: Mapping[str, Any]) -> Any:
+    """The row of this name, or what "module:attribute" names.
+
+    >>> find("size", "small", {"small": 1, "large": 2})
+    1
+    >>> find("function", "math:sqrt", {})(4.0)
+    2.0
+
+    Raises
+    ------
+    SettingsError
+        Neither a row nor something that can be imported.
+    """
+    if name in table:
+        return table[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise SettingsError(f"unknown {what} {name!r}", f"choose from {', '.join(table)}")
+    try:
+        return attrgetter(attribute)(import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingsError(
+            f"{what} {name} cannot be imported ({error})",
+            "name it module:attribute, in a module that every rank can import",
+        ) from error
