@@ -44,6 +44,7 @@ if (
     from easgd_lib.parallel.engines import cluster as cluster
     from easgd_lib.reproduction import claims as claims
     from easgd_lib.reproduction import experiments as experiments
+    from easgd_lib.reproduction import kth as kth
     from easgd_lib.reproduction import ledger as ledger
     from easgd_lib.reproduction.figures import kth as kth_figures
     from easgd_lib.reproduction.figures import scaled_down as scaled_down_figures
@@ -73,6 +74,7 @@ _MODULES = {
     "experiments": "reproduction.experiments",
     "figures": "figures",
     "flat": "learning.flat",
+    "kth": "reproduction.kth",
     "kth_figures": "reproduction.figures.kth",
     "ledger": "reproduction.ledger",
     "methods": "method.algorithms",

@@ -1,4 +1,7 @@
-"""The command line: `easgd`, or `python -m easgd_lib`. Errors are one line, status 2."""
+"""The command line: `easgd`, or `python -m easgd_lib`. Errors are one line, status 2.
+
+A command imports what it uses when it is called: `easgd --help` needs neither torch nor MPI.
+"""
 
 import json
 import os

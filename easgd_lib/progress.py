@@ -59,14 +59,14 @@ class _Curve:
     """Each worker's loss against its seconds, redrawn in place."""
 
     def __init__(self):
-        from IPython.display import DisplayHandle
+        from IPython.display import DisplayHandle  # slow to load, and only for a page
 
         self.handle = DisplayHandle()
         self.shown = False
         self.points: dict[int, list[tuple[float, float]]] = {}
 
     def update(self, reports: list[dict]):
-        from easgd_lib import figures
+        from easgd_lib import figures  # loads matplotlib: only where a curve is drawn
 
         for report in reports:
             points = self.points.setdefault(report["worker"], [])

@@ -33,7 +33,7 @@ def save(figure: Figure, stem: Path, description: str, points: pd.DataFrame):
 
 def show(figure: Figure, description: str):
     """Put a figure on a notebook's page, with its description as alternative text."""
-    from IPython.display import display
+    from IPython.display import display  # slow to load, and only for a page
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})

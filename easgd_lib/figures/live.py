@@ -9,7 +9,7 @@ from easgd_lib.figures.style import style
 
 def live_curve(curves: dict[int, list[tuple[float, float]]]):
     """Each worker's loss so far, as an image to show in place."""
-    from IPython.display import Image
+    from IPython.display import Image  # slow to load, and only for a page
 
     style()
     figure = Figure(figsize=(5, 2.4), layout="constrained")

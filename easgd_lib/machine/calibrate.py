@@ -104,7 +104,7 @@ def checks(engines: Engines, model: dict, seeds: int, steps: int) -> Iterator[Ch
 
 def _steps(batch_size: int, n: int) -> np.ndarray:
     """Seconds of drawing and of computing of n steps, (n, 2)."""
-    from easgd_lib.parallel.world import World
+    from easgd_lib.parallel.world import World  # starts MPI: only on an engine
 
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -127,6 +127,7 @@ def _steps(batch_size: int, n: int) -> np.ndarray:
 
 def _exchanges(center: str, size: int, n: int) -> list[float]:
     """Seconds of n exchanges with a gradient between them; nothing from the server."""
+    # They start MPI: only on an engine.
     from easgd_lib.parallel import centers
     from easgd_lib.parallel.world import World
 

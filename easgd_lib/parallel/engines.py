@@ -259,13 +259,14 @@ def _failure(call) -> Exception:
 
 
 def _world() -> list[int]:
-    from mpi4py import MPI
+    from mpi4py import MPI  # starts MPI: only on an engine
 
     return [MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size, os.getpid()]
 
 
 def _take_part(settings: dict, data_root: str | None) -> dict | None:
     """One rank's part of a run, its live numbers published to the client."""
+    # They start MPI, or work there alone: only on an engine.
     from ipyparallel.datapub import publish_data
 
     from easgd_lib.parallel import rank
