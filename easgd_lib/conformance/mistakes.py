@@ -8,6 +8,7 @@ has a check that finds it. Two more are the variants "step_first" and "gauss_sei
 from easgd_lib.method import rules
 from easgd_lib.method.algorithms import EAMSGD, EASGD, Gradient, Step
 from easgd_lib.method.center import Pull, Push
+from easgd_lib.method.settings import Settings
 
 
 class SummedWorkers(EASGD):
@@ -29,7 +30,7 @@ class DoubleForce(EASGD):
     The loss gets ρ/2 ‖x − x̃‖² with the x̃ last seen, on top of the exchange.
     """
 
-    def __init__(self, x, settings):
+    def __init__(self, x, settings: Settings):
         super().__init__(x, settings)
         self.cached = x
 

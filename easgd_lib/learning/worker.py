@@ -126,7 +126,8 @@ class Worker:
         watch: Stopwatch | None = None,
     ):
         self.index, self.settings, self.objective = index, settings, objective
-        self.center, self.report = center, report
+        self.center: Any = center  # None: the method never asks for it
+        self.report = report
         self.method = method(objective.start, settings)
         self.watch = watch or Stopwatch()
         self.log: list[LogPoint] = []

@@ -23,6 +23,11 @@ OPTIONAL: dict[str, Any] = {
 }  # options that not every method uses, and their defaults
 
 
+# As given, a field may be left out. As resolved, it has the type declared here wherever it is
+# used, and reads None where it is not: by this method, or for this budget.
+LEFT_OUT: Any = None
+
+
 @dataclass(frozen=True)
 class Settings:
     """Hyper-parameters of one run, in the papers' symbols. Bad ones raise `SettingsError`.
@@ -38,23 +43,23 @@ class Settings:
     method: str  # a name in `methods.METHODS`, or "module:Class"
     workers: int = 1  # p
     eta: float = 0.02  # η, learning rate
-    alpha: float | None = None  # α, moving rate: fraction of x − x̃ moved at one exchange
-    beta: float | None = None  # β
-    rho: float | None = None  # ρ, elastic penalty
-    beta_per: str | None = None  # what β is spread over (default "exchange")
-    variant: str | None = None  # update order of an elastic exchange (default "jacobi")
-    tau: int | None = None  # τ, local steps between exchanges (default 10; mdownpour: 1)
-    delta: float | None = None  # δ, momentum (default 0.9)
-    average_rate: float | None = None  # a, of moving averages (default 0.001)
+    alpha: float = LEFT_OUT  # α, moving rate: fraction of x − x̃ moved at one exchange
+    beta: float = LEFT_OUT  # β
+    rho: float = LEFT_OUT  # ρ, elastic penalty
+    beta_per: str = LEFT_OUT  # what β is spread over (default "exchange")
+    variant: str = LEFT_OUT  # update order of an elastic exchange (default "jacobi")
+    tau: int = LEFT_OUT  # τ, local steps between exchanges (default 10; mdownpour: 1)
+    delta: float = LEFT_OUT  # δ, momentum (default 0.9)
+    average_rate: float = LEFT_OUT  # a, of moving averages (default 0.001)
     gamma: float = 0.0  # γ, decay η/(1 + γt)^½
     batch_size: int = 64
-    data: str | None = None  # None: MNIST where it is found, else the sample
+    data: str = LEFT_OUT  # None: MNIST where it is found, else the sample
     center: str = "window"  # where x̃ lives: a name in `center.CENTERS`, or "module:attribute"
     objective: str | None = None  # "module:attribute"; None: the images' own
-    order: str | None = None  # of exchanges (default: the center's first, mostly "asynchronous")
-    seconds: float | None = None  # how long to train: one of the three,
-    steps: int | None = None  # steps of each worker,
-    epochs: float | None = None  # (default 1) N samples drawn by each worker
+    order: str = LEFT_OUT  # of exchanges (default: the center's first, mostly "asynchronous")
+    seconds: float = LEFT_OUT  # how long to train: one of the three,
+    steps: int = LEFT_OUT  # steps of each worker,
+    epochs: float = LEFT_OUT  # (default 1) N samples drawn by each worker
     seed: int = 0
     precision: str = "float32"
     threads: int | None = None  # per worker; None: the cores shared out

@@ -112,19 +112,19 @@ def trajectory(
             "a time model decides who comes first"
         )
     follow = _Followed(settings, objective, start, steps, order, keep, method)
-    if order == "synchronous":
-        follow.together()
-    elif order == "round_robin":
-        follow.in_turn()
-    else:
+    if times is not None:
         follow.in_virtual_time(times)
+    elif order == "synchronous":
+        follow.together()
+    else:
+        follow.in_turn()
     return follow.trajectory()
 
 
 class _Followed:
     """The workers of one trajectory, and what was seen of them."""
 
-    def __init__(self, settings, objective, start, steps, order, keep, method):
+    def __init__(self, settings: Settings, objective, start, steps, order, keep, method):
         self.settings, self.objective, self.steps, self.keep = settings, objective, steps, keep
         self.method = method or method_of(settings)
         self.protocol = protocol_of(settings, self.method)._replace(order=order)

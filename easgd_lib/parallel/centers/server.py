@@ -97,21 +97,21 @@ class Server:
         if self.protocol.order == "asynchronous":
             self._first_come()
         elif self.protocol.order == "round_robin":
-            self._in_order((worker, request) for worker in workers for request in requests)
+            self._in_order(cycle((worker, request) for worker in workers for request in requests))
         else:
-            self._in_order((worker, request) for request in requests for worker in workers)
+            self._in_order(cycle((worker, request) for request in requests for worker in workers))
         return self.center.snapshot()
 
     def _first_come(self):
-        first, *rest = [TAGS[request] for request in self.protocol.exchange]
-        welcome = first if self.protocol.atomic else MPI.ANY_TAG
+        first, *rest = self.protocol.exchange
+        welcome = TAGS[first] if self.protocol.atomic else MPI.ANY_TAG
         while found := self._await(MPI.ANY_SOURCE, welcome):
             self._serve(*found)
-            for tag in rest if self.protocol.atomic else ():
-                self._serve(*self._await(found[0], tag))
+            if self.protocol.atomic:
+                self._in_order((found[0], request) for request in rest)
 
     def _in_order(self, requests: Iterable[tuple[int, type]]):
-        for worker, request in cycle(requests):
+        for worker, request in requests:
             if not (found := self._await(worker, TAGS[request])):
                 return
             self._serve(*found)

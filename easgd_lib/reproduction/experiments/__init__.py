@@ -121,7 +121,7 @@ class Planned(NamedTuple):
     def images(self) -> int:
         """Gradients on so many images, of all workers together."""
         n = datasets.TRAIN_IMAGES[self.settings.data]
-        return self.settings.workers * self.settings.batch_size * steps_of(self.settings, n)
+        return self.settings.workers * self.settings.batch_size * (steps_of(self.settings, n) or 0)
 
 
 class Missing(Exception):
