@@ -23,7 +23,7 @@ $(READY): pyproject.toml requirements-lock.txt
 	  { rm -rf .venv; echo "no venv here: install it (Debian: apt install python3-venv)"; exit 2; }
 	@echo "installing into .venv, once; PyTorch is the large part"
 	@$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
-	  -c requirements-lock.txt -e '.[check]'
+	  -c requirements-lock.txt -e '.[notebooks,course,test,check]'
 	@echo '$(CURDIR)' > $@
 
 reproduce: setup
@@ -41,6 +41,7 @@ check: setup
 	@ruff check .
 	@ruff format --check .
 	@mypy
+	@codespell easgd_lib tests docs *.md data/README.md figures/README.md
 
 notebooks: setup
 	@IPP_NONINTERACTIVE=1 OMP_NUM_THREADS=1 jupyter nbconvert --to notebook --execute --inplace \

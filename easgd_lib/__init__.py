@@ -30,6 +30,7 @@ if (
     from easgd_lib.learning import models as models
     from easgd_lib.learning import objectives as objectives
     from easgd_lib.learning import records as records
+    from easgd_lib.learning import sources as sources
     from easgd_lib.learning import worker as worker
     from easgd_lib.learning.records import Run as Run
     from easgd_lib.machine import benchmark as benchmark
@@ -89,6 +90,7 @@ _MODULES = {
     "rules": "method.rules",
     "scaled_down_figures": "reproduction.figures.scaled_down",
     "settings": "method.settings",
+    "sources": "learning.sources",
     "simulate": "simulation.simulate",
     "theory": "theory",
     "theory_figures": "reproduction.figures.theory",

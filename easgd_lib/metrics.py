@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from easgd_lib.learning.datasets import TEST_IMAGES
 from easgd_lib.learning.evaluate import TRAIN_SUBSET
 from easgd_lib.learning.records import CENTER, Run
+from easgd_lib.learning.sources import source_of
 
 KNOWS_NOTHING = 0.9  # test error of a guess at one of ten: what a run that diverged ends with
 
@@ -114,7 +114,7 @@ def errors(
     """Measure errors, which so many images (all test images) can resolve so finely."""
     runs = list(runs)
     values = tuple(measure(run) for run in runs)
-    n = images or TEST_IMAGES[runs[0].settings.data]
+    n = images or source_of(runs[0].settings.data).test_images
     return Sample(values, float(np.sqrt(mean(values) * (1 - mean(values)) / n)))
 
 

@@ -16,6 +16,7 @@ from easgd_lib.errors import DataError, SettingsError
 from easgd_lib.learning.evaluate import Evaluator
 from easgd_lib.learning.flat import Flat
 from easgd_lib.learning.objectives import ImageClassification
+from easgd_lib.learning.sources import DATASETS
 from easgd_lib.method.algorithms import METHODS
 from easgd_lib.simulation.clock import TimeModel
 
@@ -37,7 +38,7 @@ def write(path, content) -> str:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """120 images as torchvision stores them, whose checksums it is told."""
-    folder = tmp_path / datasets.FOLDERS["cifar10"]
+    folder = tmp_path / DATASETS["cifar10"].folder
     folder.mkdir()
     images = where_pixels_are(EACH).astype(np.uint8).transpose(0, 3, 1, 2).reshape(EACH, -1)
     batch = {"data": images, "labels": [k % 10 for k in range(EACH)]}

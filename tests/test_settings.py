@@ -141,7 +141,6 @@ def test_the_guard_is_where_the_exchange_starts_to_explode(p, variant, order, se
         ({"method": "easgd", "seconds": 3, "steps": 4}, "seconds and steps"),
         ({"method": "easgd", "seconds": -3}, "seconds"),
         ({"method": "easgd", "seconds": 0}, "seconds"),
-        ({"method": "easgd", "data": "imagenet"}, "unknown data"),
         ({"method": "easgd", "center": "cloud"}, "unknown center"),
         ({"method": "easgd", "center": kth.SCHEME, "order": "asynchronous"}, "is round_robin"),
         ({"method": "easgd", "center": kth.SCHEME, "order": "synchronous"}, "is round_robin"),

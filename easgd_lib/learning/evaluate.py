@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from easgd_lib.learning import models
-from easgd_lib.learning.datasets import TEST_IMAGES, Dataset
+from easgd_lib.learning.datasets import Dataset
 from easgd_lib.learning.flat import Flat
 from easgd_lib.learning.records import CENTER
+from easgd_lib.learning.sources import source_of
 from easgd_lib.learning.worker import Snapshot
 from easgd_lib.method.algorithms import evaluates_x
 from easgd_lib.method.settings import Settings
@@ -84,7 +85,7 @@ def worker_too(settings: Settings) -> bool:
 
 def images_per_vector(data: str) -> int:
     """How many images evaluating one vector looks at."""
-    return TEST_IMAGES[data] + TRAIN_SUBSET + STATISTICS_SUBSET
+    return source_of(data).test_images + TRAIN_SUBSET + STATISTICS_SUBSET
 
 
 def jobs(snapshots: list[Snapshot], *, with_worker: bool) -> list[tuple]:

@@ -132,7 +132,7 @@ def _read(path: Path, parse: Callable[[dict], Any]) -> Any:
     try:
         return parse(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not a readable run record: {error}") from error
+        raise DataError(f"{path} is not a readable run record ({error})", "train anew") from error
 
 
 def write_atomically(path: Path, content: bytes) -> Path:

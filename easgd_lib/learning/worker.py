@@ -185,7 +185,8 @@ class Worker:
         if not math.isfinite(loss):
             raise NotFinite(
                 f"the loss of worker {self.index} is {loss} at step {self.method.t - 1} "
-                f"({self.settings.summary}): lower eta, or alpha"
+                f"({self.settings.summary})",
+                "lower eta, or alpha",
             )
         self._losses.append(loss)
         if self.progress - self._logged >= 1 / LOG_POINTS:

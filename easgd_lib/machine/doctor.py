@@ -1,4 +1,4 @@
-"""Is this machine ready? Each check says what was found and, if it is wrong, how to mend it."""
+"""Is this machine ready? Each check says what was found and, if it is wrong, how to fix it."""
 
 import os
 import shutil
@@ -13,6 +13,7 @@ from easgd_lib import paths
 from easgd_lib.errors import DataError
 from easgd_lib.learning import datasets
 from easgd_lib.learning.records import cores
+from easgd_lib.learning.sources import DATASETS
 from easgd_lib.parallel import mpiexec
 
 ROOM = 64 * 2**20  # bytes of shared memory that MPI and a center want
@@ -20,15 +21,15 @@ MEMORY = 3 * 2**30  # bytes of main memory for controller, two engines and the d
 
 
 class Check(NamedTuple):
-    """One finding. `cure` is empty where all is well."""
+    """One finding. `fix` is empty where all is well."""
 
     name: str
     found: str
-    cure: str = ""
+    fix: str = ""
 
 
 def examine() -> list[Check]:
-    """All checks, in the order in which one would mend things."""
+    """All checks, in the order in which one would fix things."""
     return [
         _packages(),
         _launcher(),
@@ -38,7 +39,7 @@ def examine() -> list[Check]:
         _cores(),
         _memory(),
         _shared_memory(),
-        *(_data(name) for name in datasets.FOLDERS),
+        *(_data(name) for name, source in DATASETS.items() if source.folder),
     ]
 
 
@@ -115,8 +116,8 @@ def _cores() -> Check:
 
 def _memory() -> Check:
     free = psutil.virtual_memory().available
-    cure = "" if free >= MEMORY else "close something: two engines want about 3 GiB"
-    return Check("memory", f"{free / 2**30:.1f} GiB free", cure)
+    fix = "" if free >= MEMORY else "close something: two engines want about 3 GiB"
+    return Check("memory", f"{free / 2**30:.1f} GiB free", fix)
 
 
 def _shared_memory() -> Check:
@@ -124,8 +125,8 @@ def _shared_memory() -> Check:
     if folder is None:
         return Check("shared memory", "no /dev/shm here: MPI uses temporary files")
     free = shutil.disk_usage(folder).free
-    cure = "" if free >= ROOM else "in Docker: --shm-size=1g; else --center server"
-    return Check("shared memory", f"{free / 2**20:,.0f} MiB free in {folder}", cure)
+    fix = "" if free >= ROOM else "in Docker: --shm-size=1g; else --center server"
+    return Check("shared memory", f"{free / 2**20:,.0f} MiB free in {folder}", fix)
 
 
 def _data(name: str) -> Check:
@@ -136,6 +137,6 @@ def _data(name: str) -> Check:
     try:
         datasets.check(name)
     except DataError as error:
-        return Check(name, str(error).split(": ")[0], str(error).split(": ")[-1])
+        return Check(name, error.what, error.fix)
     where = "data/" if datasets.find(name) == paths.DATA else "the folder EASGD_DATA"
     return Check(name, f"found in {where}")

@@ -29,7 +29,8 @@ def find(what: str, name: str, table: Mapping[str, Any]) -> Any:
         return table[name]
     module, colon, attribute = name.partition(":")
     if not colon:
-        raise SettingsError(f"unknown {what} {name!r}", f"choose from {', '.join(table)}")
+        choices = [*table, "one of your own, as module:attribute"]
+        raise SettingsError(f"unknown {what} {name!r}", f"choose from {', '.join(choices)}")
     try:
         return attrgetter(attribute)(import_module(module))
     except (ImportError, AttributeError, ValueError) as error:

@@ -10,8 +10,6 @@ from easgd_lib.method.extension import find
 
 BETA_PER = ("exchange", "step")
 PRECISIONS = ("float32", "bfloat16", "float64")
-DATASETS = ("sample", "mnist", "fashion-mnist", "cifar10")
-MAKE_DATA = ("mnist", "fashion-mnist")  # what `make data` downloads; cifar10, 170 MB, by name
 ELASTIC = ("alpha", "beta", "rho")
 OPTIONAL: dict[str, Any] = {
     "order": "asynchronous",
@@ -53,7 +51,7 @@ class Settings:
     average_rate: float = LEFT_OUT  # a, of moving averages (default 0.001)
     gamma: float = 0.0  # γ, decay η/(1 + γt)^½
     batch_size: int = 64
-    data: str = LEFT_OUT  # None: MNIST where it is found, else the sample
+    data: str = LEFT_OUT  # a name in `sources.DATASETS`, or "module:attribute"
     center: str = "window"  # where x̃ lives: a name in `center.CENTERS`, or "module:attribute"
     objective: str | None = None  # "module:attribute"; None: the images' own
     order: str = LEFT_OUT  # of exchanges (default: the center's first, mostly "asynchronous")
@@ -81,7 +79,7 @@ class Settings:
         if method.exchange:
             self._check_center()
         elif self.workers != 1:
-            raise SettingsError(f"{self.method} is sequential: workers must be 1")
+            raise SettingsError(f"{self.method} is sequential", "workers must be 1")
         if "alpha" in method.options:
             self._derive_elastic()
             self._guard()
@@ -95,12 +93,13 @@ class Settings:
             "variant": (None, *VARIANTS),
             "order": (None, *ORDERS),
             "precision": PRECISIONS,
-            "data": (None, *DATASETS),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 names = ", ".join(choice for choice in allowed if choice)
-                raise SettingsError(f"unknown {name} {getattr(self, name)!r}; choose from {names}")
+                raise SettingsError(
+                    f"unknown {name} {getattr(self, name)!r}", f"choose from {names}"
+                )
 
     def _check_ranges(self):
         budgets = [name for name in ("seconds", "steps", "epochs") if getattr(self, name)]
@@ -159,10 +158,12 @@ class Settings:
 
     def _check_center(self):
         if self.method == "mdownpour" and self.tau != 1:
-            raise SettingsError(f"mdownpour exchanges every step: tau must be 1, not {self.tau}")
+            raise SettingsError("mdownpour exchanges every step", f"tau must be 1, not {self.tau}")
         if self.order not in self.kind.orders:
             own = " or ".join(self.kind.orders)
-            raise SettingsError(f"center {self.center} is {own}: it knows no {self.order} order")
+            raise SettingsError(
+                f"center {self.center} is {own}: it knows no {self.order} order", "leave order out"
+            )
         if self.kind.replicas and method_named(self.method).server_optimizer(self):
             raise SettingsError(
                 f"center {self.center} only adds, and {self.method} asks more of its center",
@@ -178,7 +179,7 @@ class Settings:
         given = [name for name in ELASTIC if getattr(self, name) is not None]
         if len(given) > 1:
             raise SettingsError(
-                f"give one of alpha, beta, rho, not {' and '.join(given)}: the others follow"
+                f"give one of alpha, beta, rho, not {' and '.join(given)}", "the others follow"
             )
         self._set("given", given[0] if given else "beta")
         if not given:
@@ -229,9 +230,9 @@ class Settings:
         inside = 0 <= self.alpha <= limit and (self.atomic or self.alpha < limit)
         if not (inside or self.allow_unstable):
             raise SettingsError(
-                f"alpha = {self.alpha:.4g} is unstable: with {self.workers} workers, "
-                f"center {self.center}, order {self.order} it must be 0 ≤ alpha {sign} {limit:.4g} "
-                f"(allow_unstable lets you watch it explode)"
+                f"alpha = {self.alpha:.4g} is unstable",
+                f"with {self.workers} workers, center {self.center}, order {self.order} it must be "
+                f"0 ≤ alpha {sign} {limit:.4g} (allow_unstable lets you watch it explode)",
             )
 
     @property

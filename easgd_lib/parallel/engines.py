@@ -95,8 +95,8 @@ class Engines:
         except Exception as error:
             why = str(error).split(" while waiting")[0]
             raise MPIError(
-                f"the engines did not start ({why}): run `easgd doctor`; "
-                f"if your ipyparallel profile names ports, one may be taken"
+                f"the engines did not start ({why})",
+                "run `easgd doctor`; if your ipyparallel profile names ports, one may be taken",
             ) from error
         self._guard()
 
@@ -107,8 +107,8 @@ class Engines:
         except (OSError, TimeoutError) as error:
             name = f"cluster {self.attach!r}" if self.attach else "cluster"
             raise MPIError(
-                f"no running {name} was found: start one with "
-                f"`ipcluster start --engines=MPIEngineSetLauncher`"
+                f"no running {name} was found",
+                "start one with `ipcluster start --engines=MPIEngineSetLauncher`",
             ) from error
 
     def _check(self):
@@ -116,8 +116,8 @@ class Engines:
         found = self.size = len(self.client)
         if found < self.ranks:
             raise MPIError(
-                f"the run takes {self.ranks} engines, the cluster has {found}: "
-                f"start it with `ipcluster start -n {self.ranks} --engines=MPIEngineSetLauncher`"
+                f"the run takes {self.ranks} engines, the cluster has {found}",
+                f"start it with `ipcluster start -n {self.ranks} --engines=MPIEngineSetLauncher`",
             )
         self.view = self.client[:]
         self.view.block = True
@@ -130,8 +130,8 @@ class Engines:
             seen = ", ".join(f"engine {i} is rank {r} of {n}" for i, (r, n, _) in enumerate(worlds))
             raise MPIError(
                 f"the engines are not one MPI world ({seen}): mpiexec belongs to another MPI than "
-                f"mpi4py's {mpiexec.library_version()}; start with {mpiexec.find()} "
-                f"(see `easgd doctor`)"
+                f"mpi4py's {mpiexec.library_version()}",
+                f"start with {mpiexec.find()} (see `easgd doctor`)",
             )
 
     def _guard(self):

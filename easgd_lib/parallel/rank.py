@@ -82,7 +82,7 @@ def _check_start_and_batches(world: World, objective: ImageClassification):
     if objective.same_start and len(set(starts)) > 1:
         raise MPIError(f"the workers do not start from the same parameters: {starts}")
     if not objective.same_batches and len(set(batches)) < world.size:
-        raise MPIError("two workers draw the same batches: their seeds must differ")
+        raise MPIError("two workers draw the same batches", "their seeds must differ")
 
 
 def _serve(world: World, settings: Settings, objective: ImageClassification) -> torch.Tensor:

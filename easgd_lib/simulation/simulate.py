@@ -20,6 +20,7 @@ from easgd_lib.errors import SettingsError
 from easgd_lib.learning import datasets, evaluate, models, records
 from easgd_lib.learning.objectives import objective_of
 from easgd_lib.learning.records import Run
+from easgd_lib.learning.sources import CIFAR10
 from easgd_lib.learning.worker import Stopwatch, Worker, answering, carry_out, keep_freed_memory
 from easgd_lib.method import rules
 from easgd_lib.method.algorithms import SGD, Gradient, Request, evaluates_x, method_of, protocol_of
@@ -105,11 +106,11 @@ def trajectory(
     """
     order = order or settings.order or "synchronous"
     if order not in ORDERS:
-        raise SettingsError(f"unknown order {order!r}; choose from {', '.join(ORDERS)}")
+        raise SettingsError(f"unknown order {order!r}", f"choose from {', '.join(ORDERS)}")
     if (order == "asynchronous") != (times is not None):
         raise SettingsError(
-            "give `times` for the asynchronous order, and only for it: "
-            "a time model decides who comes first"
+            "give `times` for the asynchronous order, and only for it",
+            "a time model decides which worker comes first",
         )
     follow = _Followed(settings, objective, start, steps, order, keep, method)
     if times is not None:
@@ -307,10 +308,10 @@ def train(
     began = time.perf_counter()
     method = method or method_of(settings)
     link_of(settings.center)
-    if times is None and settings.data == datasets.CIFAR10:
+    if times is None and settings.data == CIFAR10:
         raise SettingsError(
-            "the calibrated times are those of the KTH report's network, not of cifar10's: "
-            "give a time model (--time-model)"
+            "the calibrated times are those of the KTH report's network, not of cifar10's",
+            "give a time model (--time-model)",
         )
     times = times or TimeModel.calibrated(settings.center)
     data = datasets.load(datasets.resolve(settings.data))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from easgd_lib import paths
-from easgd_lib.learning import datasets
 from easgd_lib.learning.records import Run
+from easgd_lib.learning.sources import source_of
 from easgd_lib.learning.worker import steps_of
 from easgd_lib.method.settings import Settings
 
@@ -120,7 +120,7 @@ class Planned(NamedTuple):
 
     def images(self) -> int:
         """Gradients on so many images, of all workers together."""
-        n = datasets.TRAIN_IMAGES[self.settings.data]
+        n = source_of(self.settings.data).train_images
         return self.settings.workers * self.settings.batch_size * (steps_of(self.settings, n) or 0)
 
 

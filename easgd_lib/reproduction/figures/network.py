@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from easgd_lib.figures import PALETTE, Drawn, style
 from easgd_lib.learning import datasets, models
+from easgd_lib.learning.sources import SAMPLE
 
 DIGIT = 15  # of the sample's test images: a 3 in bold strokes
 SHEETS = 5  # drawn of each stack of maps
@@ -44,7 +45,7 @@ class Stage(NamedTuple):
 
 def report_figure_2() -> Drawn:
     """Report Fig. 2: the network at its starting point, and a digit on its way through."""
-    data = datasets.load(datasets.SAMPLE)
+    data = datasets.load(SAMPLE)
     found = stages(data.pixels(data.test_images[DIGIT : DIGIT + 1]))
     return Drawn(draw(found), describe(found, int(data.test_labels[DIGIT])), points(found))
 
