@@ -218,16 +218,9 @@ def reproduce(full: bool, complete: bool, minutes: float, names: tuple[str, ...]
 @app.command()
 def draw():
     """Redraw every figure and judge every claim, from stored records or theory. Trains nothing."""
-    from easgd_lib.reproduction import experiments, redraw
+    from easgd_lib.reproduction import redraw
 
-    for stem in redraw.from_theory():
-        click.echo(f"figure: {stem}.png, .pdf, .txt, .csv")
-    for size in (experiments.COMPLETE, experiments.QUICK):
-        stems = list(redraw.from_records(size))
-        for stem in stems:
-            click.echo(f"figure: {stem}.png, .pdf, .txt, .csv")
-        if stems:
-            redraw.judge(size)
+    redraw.everything()
 
 
 @app.command()
@@ -314,7 +307,7 @@ def _print_runs(runs: dict):
     from rich.table import Table
 
     from easgd_lib.learning.evaluate import worker_too
-    from easgd_lib.metrics import exchanging
+    from easgd_lib.metrics import communication_fraction
 
     headings = ("center", "worker 0", "images/s", "exchanging", "exchanges", "seconds")
     table = Table("test accuracy of", box=None, pad_edge=False)
@@ -327,7 +320,7 @@ def _print_runs(runs: dict):
             f"{run.final_test_accuracy:.2%}",
             f"{run.final('test_accuracy', 0):.2%}" if both else "",
             f"{run.images_per_second:,.0f}",
-            f"{exchanging(run):.1%}",
+            f"{communication_fraction(run):.1%}",
             f"{run.exchanges:,}",
             f"{run.seconds:.1f}",
         )

@@ -1,4 +1,4 @@
-"""What is read off a record: errors, times to a level, shares of time. And when two differ."""
+"""What is read off a record: errors, time to accuracy, fractions of time. And when two differ."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -27,7 +27,7 @@ def train_error(run: Run, worker: int = CENTER) -> float:
 
 
 def least_error(run: Run) -> float:
-    """The lowest test error that any photograph shows."""
+    """The lowest test error that any snapshot shows."""
     return KNOWS_NOTHING if run.diverged else 1 - float(curve(run)[:, 1].max())
 
 
@@ -37,20 +37,20 @@ def curve(run: Run, metric: str = "test_accuracy", worker: int = CENTER) -> np.n
     return rows[["seconds", "value"]].to_numpy(dtype=float)
 
 
-def seconds_to(run: Run, accuracy: float, metric: str = "test_accuracy") -> float:
-    """When the center's curve first reaches a level, between two photographs in a straight line.
+def time_to_accuracy(run: Run, target: float, metric: str = "test_accuracy") -> float:
+    """Seconds until the center's curve reaches a target, between two snapshots in a straight line.
 
-    The first photograph is of the start, and from there no line is straight: a level that the
+    The first snapshot is of the start, and from there no line is straight: a target that the
     second one has reached counts from then. Never: infinity.
     """
     seconds, values = curve(run, metric).T if not run.diverged else np.empty((2, 0))
-    above = np.flatnonzero(values >= accuracy)
+    above = np.flatnonzero(values >= target)
     if not len(above):
         return float("inf")
     k = above[0]
     if k <= 1:
         return float(seconds[k])
-    part = (accuracy - values[k - 1]) / (values[k] - values[k - 1])
+    part = (target - values[k - 1]) / (values[k] - values[k - 1])
     return float(seconds[k - 1] + part * (seconds[k] - seconds[k - 1]))
 
 
@@ -60,14 +60,14 @@ def error_at(run: Run, seconds: float) -> float:
 
 
 def roughness(run: Run) -> float:
-    """How far the center's test accuracy ever fell from one photograph to the next."""
+    """How far the center's test accuracy ever fell from one snapshot to the next."""
     if run.diverged:
         return KNOWS_NOTHING
     return float(max(0.0, -np.diff(curve(run)[:, 1]).min()))
 
 
-def exchanging(run: Run) -> float:
-    """The share of the workers' time that exchanging took, waiting included; diverged: unknown."""
+def communication_fraction(run: Run) -> float:
+    """Of the workers' time, the part that exchanging took, waiting included; diverged: unknown."""
     spent = run.time_split
     return float("nan") if run.diverged else spent["communication"] / sum(spent.values())
 

@@ -66,8 +66,7 @@ def told(runs) -> Callable[[str, Experiment, dict], dict]:
 
     def judged(claim: str, experiment: Experiment, said: dict[str, dict]) -> dict:
         for planned in experiment.planned(TWO_SEEDS):
-            name = planned.name.rpartition("-seed")[0]
-            run = made_up(planned.settings, **said.get(name, {}))
+            run = made_up(planned.settings, **said.get(str(planned.case), {}))
             run.save(planned.path(TWO_SEEDS))
         return CLAIMS[claim].judged(Records(TWO_SEEDS))
 
@@ -178,7 +177,7 @@ def test_a_curve_keeps_its_look_where_a_run_of_it_diverged():
     one, many = [0, 1], [f"method {i}" for i in range(len(figures.LOOKS))]
     drawn = {
         "calm": [figures.Curve(name, one, one) for name in many],
-        "wild": [figures.Curve(f"{name} (1 of 3 diverged)", one, one) for name in many],
+        "wild": [figures.Curve(name, one, one, note="1 of 3 diverged") for name in many],
     }
     calm, wild = figures.panels(drawn, "x", "y").axes[:2]
     looks = [

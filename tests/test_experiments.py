@@ -16,7 +16,15 @@ from easgd_lib import Run, Settings, simulate
 from easgd_lib.errors import NotFinite
 from easgd_lib.reproduction.experiments import COMPLETE, FULL, QUICK, Experiment, Size, conduct
 from easgd_lib.reproduction.experiments.kth import FIGURE_3
-from easgd_lib.reproduction.experiments.paper import BY_RATE, PERIOD, RATES, TUNING, best_rate
+from easgd_lib.reproduction.experiments.paper import (
+    BY_PERIOD,
+    BY_RATE,
+    EASGD,
+    PERIOD,
+    RATES,
+    TUNING,
+    best_rates,
+)
 from easgd_lib.simulation.clock import TimeModel
 from helpers import made_up
 
@@ -117,19 +125,19 @@ def test_a_loss_that_explodes_is_a_result():
 
 @pytest.mark.usefixtures("runs")
 def test_the_best_rate_has_the_smallest_error_and_did_not_diverge():
-    name = f"easgd-tau{PERIOD}"
     small, middle, large = RATES["easgd"]
     tried = {
-        each.settings.eta: each for each in TUNING.planned(FULL) if each.name.startswith(f"{name}-")
+        each.case.eta: each for each in TUNING.planned(FULL) if each.case[:2] == ("easgd", PERIOD)
     }
     assert list(tried) == [small, middle, large]
-    assert best_rate(name, FULL) == middle, "before anything is tuned"
+    assert best_rates(FULL) == {}
+    assert BY_PERIOD.grid(FULL)[EASGD]["eta"] == middle, "before anything is tuned"
     for eta, end in ((small, 0.7), (middle, 0.8), (large, 0.9)):
         made_up(tried[eta].settings, (0.1, end)).save(tried[eta].path(FULL))
-    assert best_rate(name, FULL) == large
+    assert best_rates(FULL)[EASGD] == large
     for eta, then in ((large, middle), (middle, small), (small, middle)):
         Run.lost(tried[eta].settings, "nan").save(tried[eta].path(FULL))
-        assert best_rate(name, FULL) == then
+        assert best_rates(FULL)[EASGD] == then
 
 
 @pytest.mark.usefixtures("runs")
@@ -170,7 +178,7 @@ def tiny(steps: int) -> Experiment:
             "snapshots": 1,
             "threads": 1,
         },
-        lambda size: {
+        lambda size, rates: {
             "two": {"method": "easgd", "workers": 2, "center": "server", "tau": 1},
             "shared": {"method": "sgd", "center": "local", "cores": 4},
         },
@@ -200,7 +208,7 @@ def test_the_pool_finds_what_one_process_finds():
 def test_a_run_that_diverges_in_the_pool_leaves_the_others_alone():
     wild = replace(
         tiny(steps=3),
-        grid=lambda size: tiny(3).grid(size) | {"wild": {"method": "sgd", "eta": 1e9}},
+        cases=lambda size, rates: tiny(3).grid(size) | {"wild": {"method": "sgd", "eta": 1e9}},
     )
     found = {planned.name: run for planned, run in conduct.simulated(QUICK, (wild,))}
     assert {name for name, run in found.items() if run.diverged} == {"wild-seed0"}

@@ -10,6 +10,7 @@ from easgd_lib.learning.records import CENTER
 from easgd_lib.reproduction import redraw
 from easgd_lib.reproduction.experiments import COMPLETE, FULL, QUICK, Records, conduct
 from easgd_lib.reproduction.experiments.kth import FIGURE_3
+from easgd_lib.reproduction.experiments.paper import best_rates
 from easgd_lib.reproduction.figures import from_theory as paper_figures
 from easgd_lib.reproduction.figures import network as network_figure
 from helpers import made_up
@@ -75,7 +76,7 @@ def test_figure_3_shows_what_the_records_say(records):
     assert "below" not in panels[5].texts[0].get_text()
 
 
-def test_curves_of_figure_3_differ_without_colour(records):
+def test_curves_of_figure_3_differ_without_color(records):
     dashes = [dashes for _, _, dashes in kth_figures.CURVES.values()]
     assert len(set(dashes)) == len(dashes)
     for panel in kth_figures.ALL["figure3"](records).figure.axes:
@@ -91,7 +92,7 @@ def committed() -> Records:
 @pytest.mark.parametrize("experiment", conduct.ALL, ids=lambda experiment: experiment.name)
 def test_every_run_has_a_committed_record(experiment):
     """Of these very settings: `easgd reproduce --full` finds nothing to do on a fresh clone."""
-    for planned in experiment.planned(FULL):
+    for planned in experiment.planned(FULL, best_rates(FULL)):
         assert Run.load(planned.path(FULL)).settings == planned.settings
 
 

@@ -1,6 +1,5 @@
 """Small multiples of curves, timelines of workers, and a few digits."""
 
-import re
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
@@ -9,7 +8,10 @@ from easgd_lib.figures.style import LOOKS, style
 
 
 class Curve(NamedTuple):
-    """One line of a panel, or with ``points`` its dots alone; from low to high a band."""
+    """One line of a panel, or with ``points`` its dots alone; from low to high a band.
+
+    `note` follows the label in the legend; what is alike but for it, looks alike.
+    """
 
     label: str
     x: Any
@@ -17,9 +19,7 @@ class Curve(NamedTuple):
     points: bool = False
     low: Any = None
     high: Any = None
-
-
-DIVERGED = re.compile(r" \([^()]*diverged\)$")  # ends a label: some run was lost, the look stays
+    note: str = ""
 
 
 def panels(
@@ -35,15 +35,15 @@ def panels(
     rows = -(-len(drawn) // columns)
     figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.4), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    labels = [curve.label for curves in drawn.values() for curve in curves]
-    names = dict.fromkeys(DIVERGED.sub("", label) for label in labels)
-    looks = dict(zip(names, LOOKS, strict=False))
+    labels = dict.fromkeys(curve.label for curves in drawn.values() for curve in curves)
+    looks = dict(zip(labels, LOOKS, strict=False))
     handles: dict[str, Any] = {}
     for axis, (title, curves) in zip(grid.flat, drawn.items(), strict=False):
         for curve in curves:
-            look = dict(looks[DIVERGED.sub("", curve.label)])
+            look = dict(looks[curve.label])
             look |= {"ls": "none", "ms": 5} if curve.points else {"marker": ""}
-            (handles[curve.label],) = axis.plot(curve.x, curve.y, **look)
+            name = f"{curve.label} ({curve.note})" if curve.note else curve.label
+            (handles[name],) = axis.plot(curve.x, curve.y, **look)
             if curve.low is not None:
                 color = look["color"]
                 axis.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.15, lw=0)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from easgd_lib.learning.records import Run
 from easgd_lib.method.settings import Settings
-from easgd_lib.metrics import exchanging
+from easgd_lib.metrics import communication_fraction
 
 NEVER = 10**9  # a period that no run reaches: one exchange at step 0, and no more
 BASE: dict[str, Any] = {
@@ -51,6 +51,6 @@ def costs(measured: list[tuple[str, Run, Run]]) -> list[Cost]:
     for case in CASES:
         mine = [(run, never) for name, run, never in measured if name == case]
         speeds = [run.images_per_second / never.images_per_second for run, never in mine]
-        shares = [exchanging(run) for run, _ in mine]
+        shares = [communication_fraction(run) for run, _ in mine]
         results.append(Cost(case, median(speeds), median(shares), sorted(speeds)))
     return results

@@ -1,33 +1,38 @@
-"""Draw every figure there is something to draw from, judge every claim, write the ledger."""
+"""`easgd draw`: draw what there is to draw from, judge every claim, write the ledger."""
 
-from collections.abc import Iterator
 from pathlib import Path
+
+import click
 
 from easgd_lib import figures, paths
 from easgd_lib.reproduction import claims, ledger
-from easgd_lib.reproduction.experiments import Missing, Records, Size
-from easgd_lib.reproduction.figures import from_theory as paper_figures
-from easgd_lib.reproduction.figures import kth as report_figures
-from easgd_lib.reproduction.figures import scaled_down as kind_figures
+from easgd_lib.reproduction.experiments import COMPLETE, QUICK, Missing, Records, Size
+from easgd_lib.reproduction.figures import from_theory, kth, scaled_down
 
-ALL = {**report_figures.ALL, **kind_figures.ALL}
+ALL = {**kth.ALL, **scaled_down.ALL}
 
 
-def from_records(size: Size) -> Iterator[Path]:
-    """Draw what the stored records of this size allow; yields each figure's path, no suffix."""
-    records, where = Records(size), paths.figures(quick=size.quick)
+def everything():
+    """All figures and verdicts, from theory and from the records of both sizes."""
+    for stem in from_theory.save_all(paths.figures(quick=False)):
+        _say(stem)
+    for size in (COMPLETE, QUICK):
+        if from_records(size):
+            judge(size)
+
+
+def from_records(size: Size) -> list[Path]:
+    """Draw what the stored records of this size allow: each figure's path, no suffix."""
+    records, where, found = Records(size), paths.figures(quick=size.quick), []
     for name, draw in ALL.items():
         try:
             drawn = draw(records)
         except Missing:
             continue
         figures.save(drawn.figure, where / name, drawn.words, drawn.points)
-        yield where / name
-
-
-def from_theory() -> list[Path]:
-    """Those that need no training."""
-    return paper_figures.save_all(paths.figures(quick=False))
+        _say(where / name)
+        found.append(where / name)
+    return found
 
 
 def judge(size: Size) -> list[dict]:
@@ -35,3 +40,7 @@ def judge(size: Size) -> list[dict]:
     judged = claims.save(size)
     ledger.save(size, judged)
     return judged
+
+
+def _say(stem: Path):
+    click.echo(f"figure: {stem}.png, .pdf, .txt, .csv")

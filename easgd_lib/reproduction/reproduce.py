@@ -2,6 +2,7 @@
 
 import sys
 import time
+from functools import partial
 
 import click
 from rich.console import Console
@@ -10,6 +11,7 @@ from tqdm import tqdm
 
 from easgd_lib.errors import SettingsError
 from easgd_lib.learning import datasets
+from easgd_lib.parallel.engines import cluster
 from easgd_lib.reproduction import experiments, ledger, redraw
 from easgd_lib.reproduction.experiments import Experiment, Size, conduct
 
@@ -19,12 +21,14 @@ def run(*, full: bool, complete: bool, minutes: float, names: tuple[str, ...]):
     began = time.perf_counter()
     size = experiments.COMPLETE if complete else experiments.FULL if full else experiments.QUICK
     chosen = _chosen(names)
-    for name in {each.settings.data for each in conduct.missing(chosen, size)}:
-        datasets.check(name)
-    size = _announced(size, minutes, chosen)
-    _train(size, chosen)
-    for stem in redraw.from_records(size):
-        click.echo(f"figure: {stem}.png, .pdf, .txt, .csv")
+    if missing := conduct.missing(chosen, size):
+        for name in {each.settings.data for each in missing}:
+            datasets.check(name)
+        size = _announced(size, minutes, chosen)
+        _train(size, chosen)
+    else:
+        click.echo("every run is there: nothing to train", err=True)
+    redraw.from_records(size)
     _print(size, redraw.judge(size))
     click.echo(f"{(time.perf_counter() - began) / 60:.1f} minutes in all", err=True)
 
@@ -33,7 +37,7 @@ def _chosen(names: tuple[str, ...]) -> tuple[Experiment, ...]:
     known = {experiment.name: experiment for experiment in (*conduct.ALL, *conduct.ON_REQUEST)}
     for name in names:
         if name not in known:
-            raise SettingsError(f"no experiment {name!r}; choose from {', '.join(known)}")
+            raise SettingsError(f"no experiment {name!r}", f"choose from {', '.join(known)}")
     chosen = tuple(known[name] for name in names) or conduct.ALL
     tuned = set(chosen) & set(conduct.TUNED)
     return (conduct.TUNING, *chosen) if tuned and conduct.TUNING not in chosen else chosen
@@ -61,22 +65,21 @@ def _train(size: Size, chosen: tuple[Experiment, ...]):
     def those(group: tuple[Experiment, ...]) -> tuple[Experiment, ...]:
         return tuple(experiment for experiment in group if experiment in chosen)
 
-    if conduct.missing(those((*conduct.ON_MPI, *conduct.ON_REQUEST)), size):
-        from easgd_lib.parallel.engines import cluster
-
+    on_mpi = those((*conduct.ON_MPI, *conduct.ON_REQUEST))
+    if conduct.missing(on_mpi, size):
         with cluster(2, center="server") as engines:
-            _watch(
-                "on MPI", size, those((*conduct.ON_MPI, *conduct.ON_REQUEST)),
-                lambda size, group: conduct.on_mpi(size, engines.train, group),
-            )  # fmt: skip
+            _watch("on MPI", size, on_mpi, partial(conduct.on_mpi, train=engines.train))
     _watch("tuning", size, those((conduct.TUNING,)), conduct.simulated)
     _watch("simulated", size, those(conduct.SIMULATED), conduct.simulated)
 
 
 def _watch(title: str, size: Size, group: tuple[Experiment, ...], conducted):
-    """A bar in a terminal; elsewhere a line a run."""
-    total = len(conduct.missing(group, size))
-    with tqdm(conducted(size, group), total=total, desc=title, disable=None) as bar:
+    """What is asked, then a bar in a terminal; elsewhere a line a run."""
+    missing = conduct.missing(group, size)
+    for experiment in dict.fromkeys(each.experiment for each in missing):
+        click.echo(f"{experiment.name}: {experiment.question}", err=True)
+    runs = conducted(size=size, experiments=group)
+    with tqdm(runs, total=len(missing), desc=title, disable=None) as bar:
         for planned, run in bar:
             name = f"{planned.experiment.name}/{planned.name}"
             end = f"diverged: {run.diverged}" if run.diverged else f"{run.final_test_accuracy:.2%}"

@@ -1,128 +1,35 @@
-"""Judge the papers' claims against the records: every verdict is computed, none is typed.
-
-A claim is put as comparisons, each of which *holds* (1), is a *tie* (0), or comes out the other
-way round (−1); `verdict` turns them into a word. What is a tie says `measures.below`.
-"""
+"""Judge the papers' claims against the records, and keep the verdicts."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
-
-import numpy as np
 
 from easgd_lib import paths
 from easgd_lib.errors import DataError
 from easgd_lib.learning.records import write_atomically
+from easgd_lib.reproduction.claims import kth, paper
+from easgd_lib.reproduction.claims.claim import (
+    CALM,
+    IN_PART,
+    NOT,
+    REFUTED,
+    REPRODUCED,
+    UNTESTED,
+    VERDICTS,
+    Claim,
+    Finding,
+    verdict,
+)
 from easgd_lib.reproduction.experiments import FULL, Missing, Records, Size
 
-REPRODUCED = "reproduced"
-IN_PART = "reproduced in part"
-NOT = "not reproduced"
-REFUTED = "refuted"
-UNTESTED = "cannot be tested here"
-VERDICTS = (REPRODUCED, IN_PART, NOT, REFUTED, UNTESTED)
-
-CALM = 0.02  # two points of error: what "calm" and "insensitive to τ" allow
-SHORT = " (Our runs take hundreds of steps, the paper's hours.)"
-Number = float | int
-
-
-def verdict(comparisons: Sequence[int], long: bool = False) -> str:
-    """All hold; some hold; none holds and one is the other way round; nothing but ties.
-
-    A claim about `long` runs is not refuted by short ones.
-    """
-    if not comparisons:
-        return UNTESTED
-    if all(each > 0 for each in comparisons):
-        return REPRODUCED
-    if any(each > 0 for each in comparisons):
-        return IN_PART
-    return REFUTED if any(each < 0 for each in comparisons) and not long else NOT
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What judging found.
-
-    Attributes
-    ----------
-    values : dict
-        What was measured: name to one number per seed (or one where no chance is involved).
-    comparisons : list of int
-        1, 0 or −1 each; empty: it cannot be tested.
-    why : str
-        What the numbers show, and what made them so.
-    """
-
-    values: Mapping[str, Sequence[Number]]
-    comparisons: list[int]
-    why: str
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One sentence of a paper, what would be seen if it were so, and how that is looked up."""
-
-    id: str
-    source: str
-    claim: str
-    expected: str
-    judge: Callable[[Records], Finding]
-    long: bool = False  # it speaks of runs of hours, ours take hundreds of steps
-
-    def judged(self, records: Records) -> dict[str, Any]:
-        """The claim with its verdict, as it is stored.
-
-        Raises
-        ------
-        Missing
-            A record that it needs is not there.
-        """
-        records.asked.clear()
-        found = self.judge(records)
-        values = {name: list(each) for name, each in found.values.items()}
-        return {
-            "id": self.id,
-            "source": self.source,
-            "claim": self.claim,
-            "command": _command(records),
-            "expected": self.expected,
-            "measured": {
-                "value": {name: _rounded(mean(each)) for name, each in values.items()},
-                "spread": {name: _rounded(_spread(each)) for name, each in values.items()},
-                "seeds": max((len(each) for each in values.values()), default=0),
-                "n": sum(len(each) for each in values.values()),
-            },
-            "verdict": verdict(found.comparisons, self.long),
-            "comparisons": found.comparisons,
-            "why": found.why + (SHORT if self.long else ""),
-        }
-
-
-def _command(records: Records) -> str:
-    """What makes the records that were asked for, and then judges again."""
-    names = "".join(f" --only {name}" for name in sorted(records.asked))
-    return f"easgd reproduce --full{names}" if names else "easgd draw"
-
-
-def _spread(values: Sequence[Number]) -> float:
-    finite = len(values) > 1 and all(map(np.isfinite, values))
-    return stdev(values) if finite else 0.0
-
-
-def _rounded(value: float) -> float | str:
-    """Five digits, and no infinity, for which JSON has no word."""
-    return float(f"{value:.5g}") if np.isfinite(value) else "never"
+__all__ = [
+    "CALM", "IN_PART", "NOT", "REFUTED", "REPRODUCED", "UNTESTED", "VERDICTS", "Claim", "Finding",
+    "all_claims", "file", "judge", "save", "stored", "verdict",
+]  # fmt: skip
 
 
 def all_claims() -> list[Claim]:
     """The KTH report's claims and the ablation, then the paper's, section by section."""
-    from easgd_lib.reproduction.claims import kth, paper
-
     return [*kth.CLAIMS, *paper.CLAIMS]
 
 
@@ -155,7 +62,7 @@ def stored(*ids: str, size: Size = FULL) -> list[dict[str, Any]]:
         return [judged[each] for each in ids or judged]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"{file(size)} has no verdict on {error}: `easgd draw` judges all claims"
+            f"{file(size)} has no verdict on {error}", "`easgd draw` judges all claims"
         ) from error
 
 

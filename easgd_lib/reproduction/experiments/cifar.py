@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from easgd_lib.reproduction.experiments import Differences, Experiment, Size
+from easgd_lib.reproduction.experiments import Case, Differences, Experiment, Rates, Size
 from easgd_lib.reproduction.experiments.kth import PERIODS
 
 # Paper Tables 1 and 2: the learning rates explored.
@@ -22,19 +22,19 @@ def _base(size: Size) -> dict[str, Any]:
             "worker_curve": False}  # fmt: skip
 
 
-def _grid(size: Size) -> Differences:
+def _grid(size: Size, rates: Rates) -> Differences:
     """Paper Fig. 2: four workers and one, δ = .99, every rate."""
-    four = {"workers": 4, "center": "server"}
-    methods: Differences = {"sgd": {}, "msgd": {"delta": 0.99}}
-    methods["mdownpour-tau1"] = four | {"delta": 0.99}
+    four: dict[str, Any] = {"workers": 4, "center": "server"}
+    cases: Differences = {Case("sgd"): {}, Case("msgd"): {"delta": 0.99}}
+    cases[Case("mdownpour", 1)] = four | {"delta": 0.99}
     for tau in PERIODS:
-        methods[f"easgd-tau{tau}"] = four | {"tau": tau}
-        methods[f"eamsgd-tau{tau}"] = four | {"tau": tau, "delta": 0.99}
-        methods[f"downpour-tau{tau}"] = four | {"tau": tau}
+        cases[Case("easgd", tau)] = four | {"tau": tau}
+        cases[Case("eamsgd", tau)] = four | {"tau": tau, "delta": 0.99}
+        cases[Case("downpour", tau)] = four | {"tau": tau}
     return {
-        f"{name}-eta{eta:g}": more | {"method": name.split("-")[0], "eta": eta}
-        for name, more in methods.items()
-        for eta in RATES[name.split("-")[0]]
+        case._replace(eta=eta): more | {"method": case.method, "eta": eta}
+        for case, more in cases.items()
+        for eta in RATES[case.method]
     }
 
 

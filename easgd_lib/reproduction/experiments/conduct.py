@@ -12,9 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from easgd_lib.errors import EasgdError, NotFinite
+from easgd_lib.learning import datasets
 from easgd_lib.learning.evaluate import images_per_vector
+from easgd_lib.learning.objectives import ImageClassification
 from easgd_lib.learning.records import Run, cores, settings_of, write_atomically
+from easgd_lib.learning.worker import keep_freed_memory
 from easgd_lib.method.settings import Settings
 from easgd_lib.reproduction.experiments import Experiment, Planned, Size
 from easgd_lib.reproduction.experiments.cifar import CIFAR
@@ -30,17 +35,19 @@ from easgd_lib.reproduction.experiments.paper import (
     SEQUENTIAL,
     SIXTEEN,
     TUNING,
+    best_rates,
 )
+from easgd_lib.simulation import simulate
 from easgd_lib.simulation.clock import TimeModel
 
-ON_MPI = (FIGURE_3, ABLATION)
-# Tuning first: the others need its rates.
-SIMULATED = (
-    BY_PERIOD, BY_WORKERS, BY_RATE, LONG_PERIODS, SEQUENTIAL, BY_ALPHA, BY_ORDER, NINETY_NINE,
-    SIXTEEN,
+# Tuning before the others under the clock: they need its rates.
+ALL = (
+    FIGURE_3, ABLATION, TUNING, BY_PERIOD, BY_WORKERS, BY_RATE, LONG_PERIODS, SEQUENTIAL, BY_ALPHA,
+    BY_ORDER, NINETY_NINE, SIXTEEN,
 )  # fmt: skip
+ON_MPI = tuple(experiment for experiment in ALL if experiment.clock == "mpi")
+SIMULATED = tuple(each for each in ALL if each.clock == "virtual" and each is not TUNING)
 TUNED = (BY_PERIOD, BY_WORKERS, SEQUENTIAL, BY_ORDER)  # at the rates that tuning found
-ALL = (*ON_MPI, TUNING, *SIMULATED)
 ON_REQUEST = (CIFAR,)  # days: run only where --only names it
 PROBE = 2.0  # seconds of gradients that say how fast this machine is
 OVERHEAD = 2.0  # seconds around each run: loading, starting
@@ -59,7 +66,7 @@ def missing(experiments: tuple[Experiment, ...], size: Size) -> list[Planned]:
     return sorted(runs, key=lambda each: each.settings.seed)
 
 
-def share(experiments: tuple[Experiment, ...], size: Size):
+def copy_twins(experiments: tuple[Experiment, ...], size: Size):
     """Copy the records of runs that another experiment has made already."""
     stored = _stored(size)
     for each in _planned(experiments, size):
@@ -69,7 +76,8 @@ def share(experiments: tuple[Experiment, ...], size: Size):
 
 
 def _planned(experiments: tuple[Experiment, ...], size: Size) -> list[Planned]:
-    return [each for experiment in experiments for each in experiment.planned(size)]
+    rates = best_rates(size)
+    return [each for experiment in experiments for each in experiment.planned(size, rates)]
 
 
 def _stored(size: Size) -> dict[tuple, Path]:
@@ -149,11 +157,7 @@ def fitted(
 
 def speed() -> float:
     """Images per second that one thread learns from here, batches of 32."""
-    from easgd_lib.learning import datasets
-    from easgd_lib.learning.objectives import ImageClassification
-    from easgd_lib.learning.worker import keep_freed_memory
-
-    _one_thread()
+    torch.set_num_threads(1)
     keep_freed_memory()
     images = ImageClassification(
         datasets.load("sample"), Settings("sgd", batch_size=32, data="sample"), 0
@@ -167,12 +171,6 @@ def speed() -> float:
     return 32 * steps / spent
 
 
-def _one_thread():
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def on_mpi(
     size: Size, train: Callable[[Settings], Run], experiments: tuple[Experiment, ...] = ON_MPI
 ) -> Iterator[tuple[Planned, Run]]:
@@ -184,7 +182,7 @@ def on_mpi(
             run = Run.lost(planned.settings, str(error))
         run.brief().save(planned.path(size))
         yield planned, run
-    share(experiments, size)
+    copy_twins(experiments, size)
 
 
 def simulated(
@@ -197,7 +195,7 @@ def simulated(
     runs = missing(experiments, size)
     if runs:
         yield from _in_parallel(runs, size)
-    share(experiments, size)
+    copy_twins(experiments, size)
 
 
 def _in_parallel(runs: list[Planned], size: Size) -> Iterator[tuple[Planned, Run]]:
@@ -217,8 +215,8 @@ def _in_parallel(runs: list[Planned], size: Size) -> Iterator[tuple[Planned, Run
             yield waiting[done], run
     except BrokenProcessPool as error:
         raise EasgdError(
-            "a simulating process died (killed, or out of memory): what was finished is stored; "
-            "call the same command again"
+            "a simulating process died (killed, or out of memory); what was finished is stored",
+            "call the same command again",
         ) from error
     except BaseException:
         for process in multiprocessing.active_children():
@@ -231,7 +229,7 @@ def _in_parallel(runs: list[Planned], size: Size) -> Iterator[tuple[Planned, Run
 def _settle(parent: int):
     """In a process of the pool: one thread; interrupts are the parent's, and so is its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _one_thread()
+    torch.set_num_threads(1)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
@@ -243,8 +241,6 @@ def _end_with(parent: int):
 
 
 def _simulate(record: dict, shared_by: int) -> dict:
-    from easgd_lib.simulation import simulate
-
     settings = Settings.from_dict(record)
     times = TimeModel.calibrated(settings.center).shared_by(shared_by)
     try:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from easgd_lib.reproduction import kth
-from easgd_lib.reproduction.experiments import Differences, Experiment, Size
+from easgd_lib.reproduction.experiments import Differences, Experiment, Rates, Size
 
 PERIODS = (1, 4, 16, 64)  # τ, as in the report's Figure 3
 
@@ -28,7 +28,7 @@ def _report_alpha(tau: int) -> dict[str, Any]:
 _SGD: dict[str, Any] = {"method": "sgd", "threads": 2}  # the cores that two workers share
 
 
-def _figure_3(size: Size) -> Differences:
+def _figure_3(size: Size, rates: Rates) -> Differences:
     grid: Differences = {"sgd-all-cores": _SGD, "sgd-one-thread": {"method": "sgd"}}
     grid |= {f"easgd-tau{tau}": _report_alpha(tau) for tau in PERIODS}
     grid |= {f"report-tau{tau}": _report_alpha(tau) | {"center": kth.SCHEME} for tau in PERIODS}
@@ -51,8 +51,8 @@ _PROGRAM = {"center": kth.PROGRAM, "objective": kth.OWN_START_SAME_BATCHES, "thr
 _TWICE = {"batch_size": 200}  # as many images a step as two workers take together
 
 
-def _ablation(size: Size) -> Differences:
-    grid = {
+def _ablation(size: Size, rates: Rates) -> Differences:
+    grid: Differences = {
         "ours": _OURS,
         "alpha": _report_alpha(4),
         "server": _SERVED,

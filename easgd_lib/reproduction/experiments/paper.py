@@ -1,4 +1,4 @@
-"""The paper's experiments in kind: our network, our images, p workers under the virtual clock.
+"""The paper's experiments, scaled down: our network, our images, p workers under the virtual clock.
 
 Rates are tuned as the paper does it, by the smallest test error: three for each method and
 period, one seed; the best one is then run with all seeds. What is compared is the center.
@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any
 
 from easgd_lib.learning.records import Run
-from easgd_lib.reproduction.experiments import Differences, Experiment, Records, Size
+from easgd_lib.reproduction.experiments import Case, Differences, Experiment, Rates, Records, Size
 from easgd_lib.reproduction.experiments.kth import PERIODS
 
 PERIOD = 16  # τ of the elastic methods where p is varied (the paper's is 10)
@@ -48,20 +48,20 @@ def _alone(method: str, times_batch: int = 1) -> dict[str, Any]:
     return {"method": method, "workers": 1, "center": "local"} | size
 
 
-# What is tuned, by the name of its records without "-eta…".
 TUNED: Differences = (
     {
-        f"{method}-tau{tau}": {"method": method, "tau": tau}
+        Case(method, tau): {"method": method, "tau": tau}
         for method in ("easgd", "eamsgd", "downpour")
         for tau in PERIODS
     }
-    | {"mdownpour-tau1": {"method": "mdownpour"}}
-    | {"sgd": _alone("sgd"), "msgd": _alone("msgd")}
-    | {"sgd-batch4x": _alone("sgd", 4), "msgd-batch4x": _alone("msgd", 4)}
+    | {Case("mdownpour", 1): {"method": "mdownpour"}}
+    | {Case(method): _alone(method) for method in ("sgd", "msgd")}
+    | {Case(method, batch=4): _alone(method, 4) for method in ("sgd", "msgd")}
 )
 
 
 def family(method: str) -> str:
+    """The method whose rates this one shares."""
     return FAMILY.get(method, method)
 
 
@@ -70,39 +70,42 @@ TUNING = Experiment(
     "Which learning rate suits each method and period: three of each, one seed.",
     "virtual",
     _base,
-    lambda size: {
-        f"{name}-eta{eta:g}": more | {"eta": eta}
-        for name, more in TUNED.items()
-        for eta in RATES[more["method"]]
+    lambda size, rates: {
+        case._replace(eta=eta): more | {"eta": eta}
+        for case, more in TUNED.items()
+        for eta in RATES[case.method]
     },
     lambda size: size.seeds[:1],
 )
 
 
-def best_rate(name: str, size: Size) -> float:
-    """The rate of a tuned record name with the smallest final test error of what is evaluated.
+def best_rates(size: Size) -> Rates:
+    """What tuning found: of each case the rate with the smallest test error of what is evaluated.
 
-    Runs that diverged are out. Before anything was tuned: the middle one.
+    Runs that diverged are out.
     """
-    rates = RATES[TUNED[name]["method"]]
-    tried = {eta: TUNING.repeats(f"{name}-eta{eta:g}", size) for eta in rates}
-    accuracies = {
-        eta: mean(run.final_test_accuracy for run in runs)
-        for eta, runs in tried.items()
-        if runs and not any(run.diverged for run in runs)
-    }
-    return max(accuracies, key=accuracies.__getitem__) if accuracies else rates[1]
+    found = {}
+    for case in TUNED:
+        tried = {eta: TUNING.repeats(case._replace(eta=eta), size) for eta in RATES[case.method]}
+        accuracies = {
+            eta: mean(run.final_test_accuracy for run in runs)
+            for eta, runs in tried.items()
+            if runs and not any(run.diverged for run in runs)
+        }
+        if accuracies:
+            found[case] = max(accuracies, key=accuracies.__getitem__)
+    return found
 
 
-def _at_best(name: str, size: Size, **more: Any) -> dict[str, Any]:
-    return TUNED[name] | {"eta": best_rate(name, size)} | more
+def _at_best(case: Case, rates: Rates, **more: Any) -> dict[str, Any]:
+    """A tuned case at its best rate; before it was tuned at the middle one."""
+    return TUNED[case] | {"eta": rates.get(case, RATES[case.method][1])} | more
 
 
-def _periods(size: Size) -> Differences:
-    tuned = {name: _at_best(name, size) for name in TUNED}
+def _periods(size: Size, rates: Rates) -> Differences:
     averaged = PERIODS if size.complete else (1, 16)
-    return tuned | {
-        f"{method}-tau{tau}": _at_best(f"downpour-tau{tau}", size, method=method)
+    return {case: _at_best(case, rates) for case in TUNED} | {
+        Case(method, tau): _at_best(Case("downpour", tau), rates, method=method)
         for method in ("adownpour", "mvadownpour")
         for tau in averaged
     }
@@ -116,12 +119,18 @@ BY_PERIOD = Experiment(
     _periods,
 )
 
+# The cases of which p is varied, and their rival.
+EASGD, EAMSGD = Case("easgd", PERIOD), Case("eamsgd", PERIOD)
+DOWNPOUR, MDOWNPOUR = Case("downpour", 1), Case("mdownpour", 1)
+MSGD = Case("msgd")
 
-def _workers(size: Size) -> Differences:
-    names = f"easgd-tau{PERIOD}", f"eamsgd-tau{PERIOD}", "downpour-tau1", "mdownpour-tau1"
+
+def _workers(size: Size, rates: Rates) -> Differences:
     return {
-        f"{name}-p{p}": _at_best(name, size, workers=p) for p in WORKERS[1:] for name in names
-    } | {"msgd-batch16x": _at_best("msgd-batch4x", size) | _alone("msgd", 16)}
+        case._replace(p=p): _at_best(case, rates, workers=p)
+        for p in WORKERS[1:]
+        for case in (EASGD, EAMSGD, DOWNPOUR, MDOWNPOUR)
+    } | {Case("msgd", batch=16): _at_best(Case("msgd", batch=4), rates) | _alone("msgd", 16)}
 
 
 BY_WORKERS = Experiment(
@@ -133,9 +142,9 @@ BY_WORKERS = Experiment(
 )
 
 
-def of_workers(records: Records, name: str, p: int) -> list[Run]:
-    """The runs of a method with p workers: those of four are among the periods'."""
-    return records(*((BY_PERIOD, name) if p == 4 else (BY_WORKERS, f"{name}-p{p}")))
+def of_workers(records: Records, case: Case, p: int) -> list[Run]:
+    """The runs of a case with p workers: those of four are among the periods'."""
+    return records(BY_PERIOD, case) if p == 4 else records(BY_WORKERS, case._replace(p=p))
 
 
 SEQUENTIAL = Experiment(
@@ -143,20 +152,11 @@ SEQUENTIAL = Experiment(
     "Paper Fig. 6: SGD, its averages and momentum, one worker, four times as long.",
     "virtual",
     lambda size: _base(size) | {"steps": 4 * size.steps},
-    lambda size: {
-        method: _alone(method) | {"eta": best_rate(family(method), size)}
+    lambda size, rates: {
+        Case(method): _at_best(Case(family(method)), rates) | _alone(method)
         for method in ("sgd", "asgd", "mvasgd", "msgd")
     },
 )
-
-
-def _effect_of_rate(size: Size) -> Differences:
-    names = f"easgd-tau{PERIOD}", f"eamsgd-tau{PERIOD}"
-    return {
-        f"{name}-eta{eta:g}": TUNED[name] | {"eta": eta}
-        for name in names
-        for eta in RATES[TUNED[name]["method"]]
-    }
 
 
 BY_RATE = Experiment(
@@ -164,20 +164,27 @@ BY_RATE = Experiment(
     "Paper Fig. 8: three learning rates of EASGD and EAMSGD, all seeds.",
     "virtual",
     _base,
-    _effect_of_rate,
+    lambda size, rates: {
+        case._replace(eta=eta): TUNED[case] | {"eta": eta}
+        for case in (EASGD, EAMSGD)
+        for eta in RATES[case.method]
+    },
 )
 
 
-def _long(size: Size) -> Differences:
-    easgd = {f"easgd-tau{tau}": {"method": "easgd", "tau": tau} for tau in (1, 10, 100, 1000)}
-    trapped = {"method": "eamsgd", "tau": 100, "delta": 0.99, "eta": LONG_RATES["eamsgd"]}
-    grid = {name: more | {"eta": LONG_RATES["easgd"]} for name, more in easgd.items()} | {
-        "eamsgd-tau10": trapped | {"tau": 10},
-        "eamsgd-tau100": trapped,
-        "eamsgd-tau100-decay": trapped | {"gamma": DECAY},
+def _long(size: Size, rates: Rates) -> Differences:
+    trapped: dict[str, Any] = {"method": "eamsgd", "tau": 100, "delta": 0.99}
+    trapped["eta"] = LONG_RATES["eamsgd"]
+    grid: Differences = {
+        Case("easgd", tau): {"method": "easgd", "tau": tau, "eta": LONG_RATES["easgd"]}
+        for tau in (1, 10, 100, 1000)
+    } | {
+        Case("eamsgd", 10): trapped | {"tau": 10},
+        Case("eamsgd", 100): trapped,
+        Case("eamsgd", 100, decay=True): trapped | {"gamma": DECAY},
     }
     if size.complete:
-        grid |= {f"{name}-p16": more | {"workers": 16} for name, more in grid.items()}
+        grid |= {case._replace(p=16): more | {"workers": 16} for case, more in grid.items()}
     return grid
 
 
@@ -192,20 +199,20 @@ LONG_PERIODS = Experiment(
 )
 
 
-def _alphas(size: Size) -> Differences:
+def _alphas(size: Size, rates: Rates) -> Differences:
     ours = {"method": "easgd", "workers": 2, "tau": 4, "eta": 0.01, "batch_size": 100}
     readings = {
-        f"per-{reading}-tau{tau}": ours | {"tau": tau, "beta_per": reading}
+        Case("easgd", tau, beta_per=reading): ours | {"tau": tau, "beta_per": reading}
         for reading in ("exchange", "step")
         for tau in (16, 64)
     }
-    return {f"alpha{alpha:g}": ours | {"alpha": alpha} for alpha in ALPHAS} | readings
+    return {Case("easgd", alpha=alpha): ours | {"alpha": alpha} for alpha in ALPHAS} | readings
 
 
-ALPHAS = (0.0281, 0.1125, 0.45, 0.9)  # the second is the report's β/(pτ), the third β/p
+ALPHAS = (0.0281, 0.1125, 0.45, 0.9)  # the second is the KTH report's β/(pτ), the third β/p
 BY_ALPHA = Experiment(
     "alpha",
-    "The report's α at fixed p and τ, and both readings of β at large τ.",
+    "The KTH report's α at fixed p and τ, and both readings of β at large τ.",
     "virtual",
     lambda size: _base(size) | {"data": size.digits, "steps": size.steps // 2},
     _alphas,
@@ -217,11 +224,12 @@ NINETY_NINE = Experiment(
     "virtual",
     lambda size: _base(size) | {"data": size.digits, "steps": 10 * size.steps, "snapshots": 16},
     # The sample's thousand test digits cannot tell.
-    lambda size: (
+    lambda size, rates: (
         {}
         if size.quick
         else {
-            method: _alone(method) | {"eta": eta} for method, eta in (("sgd", 0.05), ("msgd", 0.01))
+            Case(method): _alone(method) | {"eta": eta}
+            for method, eta in (("sgd", 0.05), ("msgd", 0.01))
         }
     ),
 )
@@ -231,8 +239,8 @@ SIXTEEN = Experiment(
     "Sixteen workers with momentum on the full MNIST, one epoch each: how soon is it learnt?",
     "virtual",
     lambda size: {"data": size.digits, "epochs": 1.0, "snapshots": 24},
-    lambda size: {} if size.quick else {
-        "eamsgd-p16": {"method": "eamsgd", "workers": 16, "tau": 10, "eta": 0.02}
+    lambda size, rates: {} if size.quick else {
+        Case("eamsgd", p=16): {"method": "eamsgd", "workers": 16, "tau": 10, "eta": 0.02}
     },
     lambda size: size.seeds[:1],
 )  # fmt: skip
@@ -242,8 +250,8 @@ BY_ORDER = Experiment(
     "The old x, the new center, the x after the step: does the order within an exchange matter?",
     "virtual",
     _base,
-    lambda size: {
-        f"{method}-{variant}": _at_best(f"{method}-tau1", size, variant=variant)
+    lambda size, rates: {
+        Case(method, variant=variant): _at_best(Case(method, 1), rates, variant=variant)
         for method in ("easgd", "eamsgd")
         for variant in ("jacobi", "gauss_seidel", "step_first")
     },

@@ -1,5 +1,6 @@
 """The KTH report's figures, drawn from records: its Figure 3 twice, the ablation, its α."""
 
+from collections.abc import Mapping
 from statistics import mean, median
 from typing import Any
 
@@ -8,29 +9,32 @@ from matplotlib.figure import Figure
 
 from easgd_lib.figures import PALETTE, Drawn, style
 from easgd_lib.learning.records import CENTER, Run
+from easgd_lib.method.algorithms import method_of
 from easgd_lib.metrics import (
     Sample,
+    communication_fraction,
     errors,
     exchange_seconds,
-    exchanging,
     images_per_second,
     over_seeds,
     sample,
 )
-from easgd_lib.reproduction.experiments import Records
+from easgd_lib.reproduction import kth
+from easgd_lib.reproduction.experiments import Case, Key, Records
 from easgd_lib.reproduction.experiments.kth import ABLATION, FIGURE_3
 from easgd_lib.reproduction.experiments.paper import ALPHAS, BY_ALPHA
 from easgd_lib.reproduction.figures.scaled_down import Panel, drawn
 
-Runs = dict[str, list[Run]]
-# Curve: label, colour, dashes. Order of lightness and dashes carry what colour cannot in print.
-CURVES = {
-    "sgd-all-cores": ("SGD, all cores", "black", ""),
-    "sgd-one-thread": ("SGD, one thread", "0.45", (4, 1.5)),
-    "tau1": ("EASGD, τ = 1", PALETTE[3], (1, 1)),
-    "tau4": ("EASGD, τ = 4", PALETTE[1], (6, 1, 1, 1)),
-    "tau16": ("EASGD, τ = 16", PALETTE[0], (5, 2)),
-    "tau64": ("EASGD, τ = 64", PALETTE[2], (9, 2, 1, 2, 1, 2)),
+Runs = Mapping[Key, list[Run]]
+Look = tuple[str, int]  # method, and τ; of SGD its threads
+# Label, color, dashes. Order of lightness and dashes carry what color cannot in print.
+CURVES: dict[Look, tuple[str, Any, Any]] = {
+    ("sgd", 2): ("SGD, all cores", "black", ""),
+    ("sgd", 1): ("SGD, one thread", "0.45", (4, 1.5)),
+    ("easgd", 1): ("EASGD, τ = 1", PALETTE[3], (1, 1)),
+    ("easgd", 4): ("EASGD, τ = 4", PALETTE[1], (6, 1, 1, 1)),
+    ("easgd", 16): ("EASGD, τ = 16", PALETTE[0], (5, 2)),
+    ("easgd", 64): ("EASGD, τ = 64", PALETTE[2], (9, 2, 1, 2, 1, 2)),
 }
 MARKERS = dict(zip(CURVES, "os^DvP", strict=True))
 ACCURACY_FLOOR = 0.85
@@ -44,16 +48,23 @@ OURS = "our exchange: shared memory, one vector"
 REPORTS = "the report's exchange: served in rank order, layer by layer"
 
 
-def look_of(name: str) -> str:
-    """Both schemes look alike: "report-tau4" and "easgd-tau4" are both "tau4"."""
-    return name.removeprefix("easgd-").removeprefix("report-")
+def look_of(runs: list[Run]) -> Look:
+    """Both schemes look alike."""
+    settings = runs[0].settings
+    return settings.method, settings.tau or settings.threads or 1
+
+
+def elastic(runs: list[Run]) -> bool:
+    """Whether they have a center: a sequential method's x is its own."""
+    return bool(method_of(runs[0].settings).exchange)
 
 
 def rows_of(runs: Runs) -> dict[str, Runs]:
     """Runs by row of Figure 3: our exchange, and the report's where it was run; SGD in both."""
-    ours = {name: each for name, each in runs.items() if not name.startswith("report")}
-    theirs = {name: each for name, each in runs.items() if not name.startswith("easgd")}
-    return {OURS: ours} | ({REPORTS: theirs} if len(theirs) > 2 else {})
+    served = {case for case, each in runs.items() if each[0].settings.center == kth.SCHEME}
+    ours: Runs = {case: each for case, each in runs.items() if case not in served}
+    theirs: Runs = {c: each for c, each in runs.items() if c in served or not elastic(each)}
+    return {OURS: ours} | ({REPORTS: theirs} if served else {})
 
 
 def points(runs: Runs) -> pd.DataFrame:
@@ -83,14 +94,14 @@ def figure_3(runs: Runs, against: str = "seconds") -> Figure:
     for axes, (title, mine) in zip(grid, rows.items(), strict=True):
         for axis, (metric, label) in zip(axes, PANELS.items(), strict=True):
             shown = table[(table.metric == metric) & table.curve.isin(list(mine))]
-            for curve in mine:
-                _draw_curve(axis, curve, shown[shown.curve == curve], against)
+            for curve, repeats in mine.items():
+                _draw_curve(axis, repeats, shown[shown.curve == curve], against)
             axis.set(ylabel=label, xlim=(0, None))
             if metric == "train_loss":
                 axis.set(yscale="log")
             else:
                 axis.set(ylim=(ACCURACY_FLOOR, 1.0))
-                _note_hidden(axis, shown)
+                _note_hidden(axis, mine, shown)
         axes[0].set_title(title, fontsize="medium", loc="left")
     for axis in grid[-1]:
         axis.set_xlabel(AXES[against])
@@ -111,36 +122,36 @@ def figure_3(runs: Runs, against: str = "seconds") -> Figure:
     return figure
 
 
-def _draw_curve(axis, curve: str, table: pd.DataFrame, against: str):
-    label, color, dashes = CURVES[look_of(curve)]
+def _draw_curve(axis, runs: list[Run], table: pd.DataFrame, against: str):
+    label, color, dashes = CURVES[look_of(runs)]
     look: dict[str, Any] = {"color": color, "dashes": dashes or (None, None)}
     whose = (table[table.who == who] for who in ("center", "worker 0"))
     center, worker = (over_seeds(each, against) for each in whose)
     axis.fill_between(center.x, center["min"], center["max"], color=color, alpha=0.15, lw=0)
     axis.plot(
-        center.x, center["mean"], linewidth=1.5, marker=MARKERS[look_of(curve)], markersize=4,
+        center.x, center["mean"], linewidth=1.5, marker=MARKERS[look_of(runs)], markersize=4,
         markevery=2, label=label, **look,
     )  # fmt: skip
-    if not curve.startswith("sgd"):  # a sequential method's x is its center
+    if elastic(runs):
         axis.plot(worker.x, worker["mean"], linewidth=0.8, alpha=0.75, **look)
 
 
-def _note_hidden(axis, table: pd.DataFrame):
+def _note_hidden(axis, runs: Runs, table: pd.DataFrame):
     """Say which curves end below the axis, and where: nothing vanishes silently."""
     ends = table.groupby(["curve", "who", "seed"], sort=False).value.agg(["last", "max"])
     ends = ends.groupby(level=["curve", "who"], sort=False).mean()
     hidden = ends[ends["max"] < ACCURACY_FLOOR].reset_index()
     notes = [
-        f"{CURVES[look_of(row['curve'])][0]}: {row['who']} below, at {row['last']:.2f}"
+        f"{CURVES[look_of(runs[row['curve']])][0]}: {row['who']} below, at {row['last']:.2f}"
         for row in hidden.to_dict("records")
     ]
     axis.text(0.98, 0.03, "\n".join(notes), transform=axis.transAxes, ha="right", fontsize="small")
 
 
 def _statement(runs: Runs) -> str:
-    """Data, p, η, β, batch, threads and machine: nobody should have to guess."""
-    elastic = next(r[0] for name, r in runs.items() if name.startswith("easgd"))
-    s, where = elastic.settings, elastic.environment
+    """Data, p, η, β, batch, threads and machine: no reader should have to guess."""
+    first = next(each[0] for each in runs.values() if elastic(each))
+    s, where = first.settings, first.environment
     source = " (5,000 real digits, not the full set)" if s.data == "sample" else ""
     return (
         f"{where['data']}{source}\n"
@@ -170,18 +181,17 @@ def summary(runs: Runs) -> str:
             title,
             "                  images/s  exchanging   test accuracy:  center  worker 0",
         ]
-        lines += [_summary_line(name, repeats) for name, repeats in mine.items()]
+        lines += [_summary_line(repeats) for repeats in mine.values()]
     return "\n".join(lines) + "\n"
 
 
-def _summary_line(name: str, repeats: list[Run]) -> str:
-    elastic = not name.startswith("sgd")
+def _summary_line(repeats: list[Run]) -> str:
     rate = median(run.images_per_second for run in repeats)
-    line = f"{CURVES[look_of(name)][0]:16} {rate:9,.0f}"
-    if elastic:
-        line += f"{mean(map(exchanging, repeats)):12.2%}"
+    line = f"{CURVES[look_of(repeats)][0]:16} {rate:9,.0f}"
+    if elastic(repeats):
+        line += f"{mean(map(communication_fraction, repeats)):12.2%}"
     line = f"{line:40}{mean(run.final('test_accuracy', CENTER) for run in repeats):23.2%}"
-    if elastic:
+    if elastic(repeats):
         line += f"{mean(run.final('test_accuracy', 0) for run in repeats):10.2%}"
     return line
 
@@ -230,7 +240,7 @@ def _ablation(records: Records) -> Drawn:
             "images_per_second": speeds[name].mean,
             "times_slower": speeds["ours"].mean / speeds[name].mean,
             "exchange_seconds": _exchange_seconds(each),
-            "exchanging": sample(each, exchanging).mean,
+            "exchanging": sample(each, communication_fraction).mean,
             "test_error": found[name].mean,
             "test_error_spread": found[name].spread,
             "seeds": len(each),
@@ -307,13 +317,16 @@ def _ablation_words(rows: pd.DataFrame, title: str) -> str:
 
 def _alpha(records: Records) -> Drawn:
     """α at fixed p and τ; and both readings of β where τ is large."""
-    names = {f"α = {alpha:g}": f"alpha{alpha:g}" for alpha in ALPHAS}
-    panels: list[Panel] = [("τ = 4", {k: records(BY_ALPHA, v) for k, v in names.items()})]
+    by_alpha = {f"α = {alpha:g}": records(BY_ALPHA, Case("easgd", alpha=alpha)) for alpha in ALPHAS}
+    panels: list[Panel] = [("τ = 4", by_alpha)]
     for tau in (16, 64):
         readings = {"exchange": "α = β/p", "step": "α = β/(pτ)"}
         panels.append((
             f"τ = {tau}",
-            {label: records(BY_ALPHA, f"per-{r}-tau{tau}") for r, label in readings.items()},
+            {
+                label: records(BY_ALPHA, Case("easgd", tau, beta_per=reading))
+                for reading, label in readings.items()
+            },
         ))  # fmt: skip
     return drawn(
         "The report's α, larger and smaller, and both readings of β (EASGD, p = 2).",

@@ -1,4 +1,4 @@
-"""The paper's figures in kind, drawn from records: methods, periods, workers, rates, time."""
+"""The paper's figures, scaled down, drawn from records: methods, periods, workers, rates, time."""
 
 import textwrap
 from collections.abc import Callable
@@ -11,14 +11,19 @@ from easgd_lib import figures
 from easgd_lib.figures import Curve, Drawn, style
 from easgd_lib.learning.records import Run
 from easgd_lib.metrics import curve, over_seeds, sample
-from easgd_lib.reproduction.claims.paper import level_of, timed
-from easgd_lib.reproduction.experiments import Records
+from easgd_lib.reproduction.claims.paper import label_of, target_of, times_to_target
+from easgd_lib.reproduction.experiments import Case, Records
 from easgd_lib.reproduction.experiments.kth import PERIODS
 from easgd_lib.reproduction.experiments.paper import (
     BY_PERIOD,
     BY_RATE,
     BY_WORKERS,
+    DOWNPOUR,
+    EAMSGD,
+    EASGD,
     LONG_PERIODS,
+    MDOWNPOUR,
+    MSGD,
     PERIOD,
     RATES,
     SEQUENTIAL,
@@ -60,21 +65,21 @@ def drawn(
 
 
 def _errors(run: Run, metric: str) -> pd.Series:
-    """Second to error, the first photograph, of the start, left out."""
+    """Second to error, the first snapshot, of the start, left out."""
     rows = curve(run, metric.replace("error", "accuracy"))[1:]
     return pd.Series(1 - rows[:, 1], index=rows[:, 0])
 
 
 def _curve(label: str, runs: list[Run], metric: str) -> Curve:
-    """Mean, least and largest of the k-th photographs of all seeds, at their mean second."""
+    """Mean, least and largest of the k-th snapshots of all seeds, at their mean second."""
     ended = [_errors(run, metric) for run in runs if not run.diverged]
-    if len(ended) < len(runs):
-        label += f" ({len(runs) - len(ended)} of {len(runs)} diverged)"
+    lost = len(runs) - len(ended)
+    note = f"{lost} of {len(runs)} diverged" if lost else ""
     if not ended:
-        return Curve(label, [], [])
+        return Curve(label, [], [], note=note)
     table = pd.concat(ended, keys=range(len(ended)), names=["seed", "seconds"])
     points = over_seeds(table.rename("value").reset_index())
-    return Curve(label, points.x, points["mean"], False, points["min"], points["max"])
+    return Curve(label, points.x, points["mean"], False, points["min"], points["max"], note)
 
 
 def _statement(runs: list[Run]) -> str:
@@ -124,64 +129,66 @@ def _methods(records: Records) -> Drawn:
              "ADOWNPOUR": "adownpour", "MVADOWNPOUR": "mvadownpour"}  # fmt: skip
     panels: list[Panel] = []
     for tau in PERIODS:
-        mine = {"MSGD, one worker": records(BY_PERIOD, "msgd")}
+        mine = {"MSGD, one worker": records(BY_PERIOD, MSGD)}
         mine |= {
-            label: records(BY_PERIOD, f"{method}-tau{tau}")
+            label: records(BY_PERIOD, Case(method, tau))
             for label, method in names.items()
-            if records.has(BY_PERIOD, f"{method}-tau{tau}")
+            if records.has(BY_PERIOD, Case(method, tau))
         }
         if tau == 1:
-            mine["MDOWNPOUR"] = records(BY_PERIOD, "mdownpour-tau1")
+            mine["MDOWNPOUR"] = records(BY_PERIOD, MDOWNPOUR)
         panels.append((f"τ = {tau}", mine))
     return drawn(
-        "The paper's Figure 2 in kind: four workers, four periods, each method at its best rate.",
+        "The paper's Figure 2, scaled down: four workers, four periods, each method at its best "
+        "rate.",
         panels, top=1.0,
     )  # fmt: skip
 
 
 def _by_workers(records: Records) -> Drawn:
     """Paper Fig. 3: more workers."""
-    names = {"EASGD": f"easgd-tau{PERIOD}", "EAMSGD": f"eamsgd-tau{PERIOD}",
-             "DOWNPOUR, τ = 1": "downpour-tau1", "MDOWNPOUR, τ = 1": "mdownpour-tau1"}  # fmt: skip
-    large = {4: (BY_PERIOD, "msgd-batch4x"), 16: (BY_WORKERS, "msgd-batch16x")}
+    cases = {"EASGD": EASGD, "EAMSGD": EAMSGD,
+             "DOWNPOUR, τ = 1": DOWNPOUR, "MDOWNPOUR, τ = 1": MDOWNPOUR}  # fmt: skip
+    large = {4: (BY_PERIOD, MSGD._replace(batch=4)), 16: (BY_WORKERS, MSGD._replace(batch=16))}
     panels: list[Panel] = []
     for p in WORKERS:
-        mine = {"MSGD, one worker": records(BY_PERIOD, "msgd")}
-        for label, name in names.items():
-            mine[label] = of_workers(records, name, p)
+        mine = {"MSGD, one worker": records(BY_PERIOD, MSGD)}
+        for label, case in cases.items():
+            mine[label] = of_workers(records, case, p)
         if p in large:
             mine["MSGD, p times the batch"] = records(*large[p])
         panels.append((f"p = {p}", mine))
     return drawn(
-        f"The paper's Figure 3 in kind: 4, 8, 16 workers; elastic methods at τ = {PERIOD}.",
+        f"The paper's Figure 3, scaled down: 4, 8, 16 workers; elastic methods at τ = {PERIOD}.",
         panels, columns=3, top=0.3, xscale="log",
     )  # fmt: skip
 
 
 def _sequential(records: Records) -> Drawn:
     """Paper Fig. 6: one worker."""
-    names = {"SGD": "sgd", "ASGD": "asgd", "MVASGD": "mvasgd", "MSGD": "msgd"}
+    methods = ("sgd", "asgd", "mvasgd", "msgd")
+    curves = {method.upper(): records(SEQUENTIAL, Case(method)) for method in methods}
     return drawn(
-        "The paper's Figure 6 in kind: the sequential methods, each at its best rate.",
-        [("one worker", {label: records(SEQUENTIAL, name) for label, name in names.items()})],
+        "The paper's Figure 6, scaled down: the sequential methods, each at its best rate.",
+        [("one worker", curves)],
     )
 
 
 def _rates(records: Records) -> Drawn:
     """Paper Fig. 8: the effect of the learning rate."""
     return drawn(
-        f"The paper's Figure 8 in kind: three learning rates, p = 4, τ = {PERIOD}.",
+        f"The paper's Figure 8, scaled down: three learning rates, p = 4, τ = {PERIOD}.",
         [
             (
-                method.upper(),
+                case.method.upper(),
                 {
-                    f"{size} η ({method}: {eta:g})": records(
-                        BY_RATE, f"{method}-tau{PERIOD}-eta{eta:g}"
+                    f"{size} η ({case.method}: {eta:g})": records(BY_RATE, case._replace(eta=eta))
+                    for size, eta in zip(
+                        ("small", "middle", "large"), RATES[case.method], strict=True
                     )
-                    for size, eta in zip(("small", "middle", "large"), RATES[method], strict=True)
                 },
             )
-            for method in ("easgd", "eamsgd")
+            for case in (EASGD, EAMSGD)
         ],
         columns=2,
     )
@@ -189,14 +196,15 @@ def _rates(records: Records) -> Drawn:
 
 def _long_periods(records: Records) -> Drawn:
     """Paper Fig. 9: very long periods, and the trap."""
-    easgd = {f"τ = {tau}": f"easgd-tau{tau}" for tau in (1, 10, 100, 1000)}
-    eamsgd = {"τ = 10": "eamsgd-tau10", "τ = 100": "eamsgd-tau100",
-              "τ = 100, decaying η": "eamsgd-tau100-decay"}  # fmt: skip
+    easgd = {f"τ = {tau}": Case("easgd", tau) for tau in (1, 10, 100, 1000)}
+    eamsgd = {f"τ = {tau}": Case("eamsgd", tau) for tau in (10, 100)}
+    eamsgd["τ = 100, decaying η"] = Case("eamsgd", 100, decay=True)
     return drawn(
-        "The paper's Figure 9 in kind: EASGD to τ = 1000; EAMSGD at τ = 10, 100, and with decay.",
+        "The paper's Figure 9, scaled down: EASGD to τ = 1000; EAMSGD at τ = 10, 100, and with "
+        "decay.",
         [
-            (title, {label: records(LONG_PERIODS, name) for label, name in names.items()})
-            for title, names in (("EASGD", easgd), ("EAMSGD, δ = .99", eamsgd))
+            (title, {label: records(LONG_PERIODS, case) for label, case in cases.items()})
+            for title, cases in (("EASGD", easgd), ("EAMSGD, δ = .99", eamsgd))
         ],
         columns=2,
         top=1.0,
@@ -204,33 +212,35 @@ def _long_periods(records: Records) -> Drawn:
 
 
 def _times(records: Records) -> Drawn:
-    """Paper Fig. 10: seconds to a level."""
-    level = level_of(records)
+    """Paper Fig. 10: time to accuracy."""
+    target, found = target_of(records), times_to_target(records)
     table = pd.DataFrame(
         [
-            (name.split(",")[0], int(name.split("= ")[1]), each.mean, each.spread)
-            for name, each in timed(records, level).items()
-            if "p =" in name
+            (case.method.upper(), case.p, each.mean, each.spread)
+            for case, each in found.items()
+            if case.p
         ],
         columns=["method", "p", "seconds", "spread"],
     )
-    alone = {n: t for n, t in timed(records, level).items() if "p =" not in n}
-    title = f"The paper's Figure 10 in kind: virtual seconds to a test accuracy of {level:.0%}."
-    lines = [title, _statement(records(BY_PERIOD, "msgd")), ""]
+    alone = {label_of(case): each for case, each in found.items() if not case.p}
+    title = (
+        f"The paper's Figure 10, scaled down: virtual seconds to a test accuracy of {target:.0%}."
+    )
+    lines = [title, _statement(records(BY_PERIOD, MSGD)), ""]
     lines += [
         f"  {row['method']:12} p = {row['p']:<3} {_time(row['seconds'])}"
         for row in table.to_dict("records")
     ]
     lines += [f"  {name:24} {_time(each.mean)}" for name, each in alone.items()]
-    return Drawn(times(table, alone, level), "\n".join(lines) + "\n", table)
+    return Drawn(times(table, alone, target), "\n".join(lines) + "\n", table)
 
 
 def _time(seconds: float) -> str:
     return f"{seconds:6.2f} s" if seconds < float("inf") else "  never in this run"
 
 
-def times(table: pd.DataFrame, alone: dict, level: float) -> Figure:
-    """Seconds to a level against p, a line a method; MSGD alone as level lines."""
+def times(table: pd.DataFrame, alone: dict, target: float) -> Figure:
+    """Seconds to the target accuracy against p, a line a method; MSGD alone as level lines."""
     style()
     figure = Figure(figsize=(6.4, 3.9), layout="constrained")
     axis = figure.subplots()
@@ -245,7 +255,7 @@ def times(table: pd.DataFrame, alone: dict, level: float) -> Figure:
     axis.set(
         xscale="log", yscale="log", xticks=WORKERS, xticklabels=WORKERS, yticks=SECONDS,
         yticklabels=SECONDS, xlabel="workers p",
-        ylabel=f"virtual seconds to {level:.0%} test accuracy",
+        ylabel=f"virtual seconds to {target:.0%} test accuracy",
     )  # fmt: skip
     axis.minorticks_off()
     axis.set_ylim(top=1.3 * table.seconds[table.seconds < float("inf")].max())
@@ -258,15 +268,18 @@ SHARES = {"compute": "0.85", "data": "0.55", "communication": "black"}
 
 def _table_4(records: Records) -> Drawn:
     """Paper Table 4: where the time goes."""
-    names = [(f"DOWNPOUR, τ = 1, p = {p}", "downpour-tau1", p) for p in WORKERS]
-    names += [(f"EASGD, τ = {PERIOD}, p = {p}", f"easgd-tau{PERIOD}", p) for p in WORKERS]
     rows = []
-    for label, name, p in names:
-        runs = of_workers(records, name, p)
-        split = pd.DataFrame([run.time_split for run in runs]).mean()
-        rows.append({"run": label} | (split / split.sum()).to_dict())
+    for case in (DOWNPOUR, EASGD):
+        for p in WORKERS:
+            runs = of_workers(records, case, p)
+            split = pd.DataFrame([run.time_split for run in runs]).mean()
+            label = f"{case.method.upper()}, τ = {case.tau}, p = {p}"
+            rows.append({"run": label} | (split / split.sum()).to_dict())
     table = pd.DataFrame(rows)
-    lines = ["The paper's Table 4 in kind: shares of the workers' time, one parameter server.", ""]
+    lines = [
+        "The paper's Table 4, scaled down: shares of the workers' time, one parameter server.",
+        "",
+    ]
     lines += [
         f"  {row['run']:24}" + "".join(f"  {each} {row[each]:6.1%}" for each in SHARES)
         for row in table.to_dict("records")
@@ -288,7 +301,7 @@ def shares(table: pd.DataFrame) -> Figure:
         left += table[activity]
     axis.invert_yaxis()
     axis.grid(axis="y", visible=False)
-    axis.set(xlim=(0, 1), xlabel="share of the workers' time (virtual clock)")
+    axis.set(xlim=(0, 1), xlabel="fraction of the workers' time (virtual clock)")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return figure
 

@@ -17,13 +17,13 @@ NEVER = math.inf
 def test_the_second_of_a_level_lies_between_two_photographs():
     """Photographs at 0, 1, 2, 3, 4 s."""
     run = made_up(MNIST, accuracies=(0.1, 0.5, 0.6, 0.4, 0.9))
-    assert metrics.seconds_to(run, 0.55) == pytest.approx(1.5), "the first time of two"
-    assert metrics.seconds_to(run, 0.65) == pytest.approx(3.5)
-    assert metrics.seconds_to(run, 0.6) == pytest.approx(2.0)
-    assert metrics.seconds_to(run, 0.9) == pytest.approx(4.0)
-    assert metrics.seconds_to(run, 0.91) == NEVER
-    assert metrics.seconds_to(run, 0.3) == 1.0, "from the start no line is straight"
-    assert metrics.seconds_to(run, 0.05) == 0.0, "there from the start"
+    assert metrics.time_to_accuracy(run, 0.55) == pytest.approx(1.5), "the first time of two"
+    assert metrics.time_to_accuracy(run, 0.65) == pytest.approx(3.5)
+    assert metrics.time_to_accuracy(run, 0.6) == pytest.approx(2.0)
+    assert metrics.time_to_accuracy(run, 0.9) == pytest.approx(4.0)
+    assert metrics.time_to_accuracy(run, 0.91) == NEVER
+    assert metrics.time_to_accuracy(run, 0.3) == 1.0, "from the start no line is straight"
+    assert metrics.time_to_accuracy(run, 0.05) == 0.0, "there from the start"
 
 
 def test_errors_at_the_end_and_on_the_way():
@@ -42,7 +42,7 @@ def test_roughness_is_the_largest_fall():
 
 def test_what_exchanging_takes():
     run = made_up(MNIST, exchanging=0.25)
-    assert metrics.exchanging(run) == pytest.approx(0.25)
+    assert metrics.communication_fraction(run) == pytest.approx(0.25)
     assert metrics.exchange_seconds(run) == pytest.approx(0.25 / run.exchanges)
     assert metrics.images_per_second(run) == run.images_per_second
 
@@ -51,8 +51,8 @@ def test_a_run_that_diverged_knows_nothing_and_never_arrives():
     assert metrics.test_error(LOST) == metrics.train_error(LOST) == 0.9
     assert metrics.least_error(LOST) == 0.9
     assert metrics.error_at(LOST, 1.0) == metrics.roughness(LOST) == 0.9
-    assert metrics.seconds_to(LOST, 0.0) == NEVER
-    assert math.isnan(metrics.exchanging(LOST))
+    assert metrics.time_to_accuracy(LOST, 0.0) == NEVER
+    assert math.isnan(metrics.communication_fraction(LOST))
     assert math.isnan(metrics.exchange_seconds(LOST))
     both = sample([made_up(MNIST, (0.1, 0.9)), LOST])
     assert both.values == pytest.approx((0.1, 0.9))
@@ -93,5 +93,5 @@ def test_never_is_later_than_any_second_and_as_late_as_never():
 
 
 def test_what_is_unknown_is_a_tie():
-    unknown = sample([LOST], metrics.exchanging)
+    unknown = sample([LOST], metrics.communication_fraction)
     assert below(unknown, Sample((0.1,))) == below(Sample((0.1,)), unknown) == 0
