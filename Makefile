@@ -31,10 +31,12 @@ reproduce: setup
 
 # Lint, types, and every test that starts no process: under a minute, before each commit.
 quick: check
-	@python -m pytest tests -q -m "not mpi and not engines and not slow"
+	@python -m pytest tests -q -n 2 -m "not mpi and not engines and not slow"
 
+# What has processes of its own gets the cores to itself.
 test: setup
-	@python -m pytest tests
+	@python -m pytest tests -n 2 --dist loadfile -m "not mpi and not engines"
+	@python -m pytest tests -m "mpi or engines"
 	@$(MAKE) --no-print-directory notebooks-check
 
 check: setup

@@ -47,10 +47,10 @@ LONGER = {
     "simulation/simulate.py": 440,
     "method/algorithms.py": 340,
     "__main__.py": 370,
-    "reproduction/claims/kth.py": 560,
-    "reproduction/claims/paper.py": 650,
-    "reproduction/figures/kth.py": 330,
-    "reproduction/figures/scaled_down.py": 310,
+    "reproduction/claims/kth.py": 400,
+    "reproduction/claims/paper.py": 400,
+    "reproduction/figures/kth.py": 350,
+    "reproduction/figures/scaled_down.py": 320,
 }
 # Modules that `easgd_lib.<tab>` does not show: parts of what it shows, or of the command line.
 INTERNAL = {

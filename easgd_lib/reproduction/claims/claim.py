@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from easgd_lib.metrics import Sample
 from easgd_lib.reproduction.experiments import Records
 
 REPRODUCED = "reproduced"
@@ -112,3 +113,13 @@ def _spread(values: Sequence[Number]) -> float:
 def _rounded(value: float) -> float | str:
     """Five digits, and no infinity, for which JSON has no word."""
     return float(f"{value:.5g}") if np.isfinite(value) else "never"
+
+
+def worth(table: dict[str, Sample]) -> str:
+    """Means, in words."""
+    return ", ".join(f"{name} {each.mean:.1%}" for name, each in table.items())
+
+
+def values(table: dict[str, Sample]) -> dict:
+    """One number per seed, as a finding keeps them."""
+    return {name: each.values for name, each in table.items()}

@@ -11,7 +11,7 @@ from easgd_lib import figures
 from easgd_lib.figures import Curve, Drawn, style
 from easgd_lib.learning.records import Run
 from easgd_lib.metrics import curve, over_seeds, sample
-from easgd_lib.reproduction.claims.paper import label_of, target_of, times_to_target
+from easgd_lib.reproduction.claims.paper_time import label_of, target_of, times_to_target
 from easgd_lib.reproduction.experiments import Case, Records
 from easgd_lib.reproduction.experiments.kth import PERIODS
 from easgd_lib.reproduction.experiments.paper import (
