@@ -109,7 +109,7 @@ def train(workers: int | None, out: Path | None, simulate: bool, time_model: Pat
     easgd train --method eamsgd --workers 2 --tau 10 --eta 0.02 --delta 0.9 --seconds 25
     mpiexec -n 3 python -m easgd_lib train --method easgd --center server
     easgd train --method easgd --workers 16 --simulate     16 workers, whatever the machine
-    """
+    """  # noqa: D301 (click wants the \b itself)
     there = _workers(given["method"], given["center"], workers)
     settings = Settings(workers=there, **given)
     simulate = simulate or settings.kind.connect is None

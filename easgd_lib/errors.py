@@ -24,7 +24,11 @@ class EasgdError(Exception):
 
 
 class SettingsError(EasgdError, ValueError):
-    """Settings that contradict each other or leave the region where the method is stable."""
+    """Settings that contradict each other or leave the region where the method is stable.
+
+    >>> isinstance(SettingsError("η is negative"), ValueError)
+    True
+    """
 
 
 class DataError(EasgdError):

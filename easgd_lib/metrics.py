@@ -87,6 +87,10 @@ class Sample(NamedTuple):
 
     `resolution` is what cannot be told apart even without any spread: of an error on n images,
     its binomial standard deviation √(e(1 − e)/n).
+
+    >>> lucky = Sample((0.1, 0.3))
+    >>> round(lucky.mean, 3), round(lucky.spread, 3)
+    (0.2, 0.141)
     """
 
     values: tuple[float, ...]
@@ -128,6 +132,10 @@ def below(one: Sample, other: Sample) -> int:
 
     That is a gap inside the 95 % interval of a difference of two means (Student's t, the
     seeds' own spread), or no wider than what the images resolve. What is unknown is a tie.
+
+    >>> one, other = Sample((0.10, 0.12)), Sample((0.11, 0.13))
+    >>> below(one, other), below(Sample((0.10,)), Sample((0.11,)))  # a spread, or none to see
+    (0, 1)
     """
     gap = other.mean - one.mean
     if np.isnan(gap):  # both infinite, or one unknown
@@ -145,12 +153,21 @@ def _interval(one: Sample, other: Sample) -> float:
 
 
 def each_below(ordered: Sequence[Sample]) -> list[int]:
-    """`below` for every neighbouring pair."""
+    """`below` for every neighbouring pair.
+
+    >>> each_below([Sample((0.1,)), Sample((0.2,)), Sample((0.2,))])
+    [1, 0]
+    """
     return [below(one, other) for one, other in pairwise(ordered)]
 
 
 def over_seeds(table: pd.DataFrame, against: str = "seconds") -> pd.DataFrame:
-    """Mean, min and max of a curve's k-th points, one of each seed, at their mean x."""
+    """Mean, min and max of a curve's k-th points, one of each seed, at their mean x.
+
+    >>> table = pd.DataFrame({"seed": [0, 1], "seconds": [1.0, 3.0], "value": [0.5, 0.75]})
+    >>> over_seeds(table).to_dict("records")
+    [{'mean': 0.625, 'min': 0.5, 'max': 0.75, 'x': 2.0}]
+    """
     k = table.groupby("seed").cumcount()
     values = table.groupby(k).value.agg(["mean", "min", "max"])
     return values.assign(x=table.groupby(k)[against].mean())

@@ -15,4 +15,5 @@ def runs(*, quick: bool) -> Path:
 
 
 def figures(*, quick: bool) -> Path:
+    """Nor do figures of quick runs."""
     return FIGURES / "quick" if quick else FIGURES

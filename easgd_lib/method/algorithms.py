@@ -47,7 +47,12 @@ Step = Generator[Request, Any, None]
 
 
 class SGD:
-    """Sequential SGD, eq. (3). The gradient sees the current x; it is its own center."""
+    """Sequential SGD, eq. (3). The gradient sees the current x; it is its own center.
+
+    >>> from easgd_lib.method.settings import Settings
+    >>> next(SGD(1.0, Settings("sgd")).step())
+    Gradient(at=1.0)
+    """
 
     options: ClassVar[set[str]] = set()  # those of `Settings` that not every method uses
     exchange: tuple[type, ...] = ()
@@ -140,6 +145,10 @@ class EASGD(SGD):
     """Figure 1 (paper Algorithm 1), and eqs. (7)-(8) where all workers step together.
 
     The gradient sees the saved x, the one before the exchange.
+
+    >>> from easgd_lib.method.settings import Settings
+    >>> next(EASGD(1.0, Settings("easgd")).step())
+    Pull()
     """
 
     options: ClassVar[set[str]] = {"tau", "alpha", "beta", "rho", "beta_per", "variant"}
@@ -303,13 +312,13 @@ VARIANTS: dict[str, dict[str, type[SGD]]] = {
 def method_named(name: str) -> type[SGD]:
     """The class of this name: one of `METHODS`, or what "module:Class" names.
 
-    >>> method_named("easgd").exchange
-    (<class 'easgd_lib.method.center.Pull'>, <class 'easgd_lib.method.center.Push'>)
-
     Raises
     ------
     SettingsError
         No such method, or what was found is no method.
+
+    >>> method_named("easgd").exchange
+    (<class 'easgd_lib.method.center.Pull'>, <class 'easgd_lib.method.center.Push'>)
     """
     method = find("method", name, METHODS)
     if not (isinstance(method, type) and issubclass(method, SGD)):
@@ -318,20 +327,35 @@ def method_named(name: str) -> type[SGD]:
 
 
 def method_of(settings: Settings) -> type[SGD]:
-    """The class that these settings name."""
+    """The class that these settings name.
+
+    >>> from easgd_lib.method.settings import Settings
+    >>> method_of(Settings("easgd", variant="gauss_seidel")).__name__
+    'GaussSeidel'
+    """
     if settings.variant and settings.method in VARIANTS[settings.variant]:
         return VARIANTS[settings.variant][settings.method]
     return method_named(settings.method)
 
 
 def evaluates_x(settings: Settings) -> bool:
-    """Whether what is evaluated is the worker's own x: no center, no average."""
+    """Whether what is evaluated is the worker's own x: no center, no average.
+
+    >>> from easgd_lib.method.settings import Settings
+    >>> [evaluates_x(Settings(method)) for method in ("sgd", "asgd", "easgd")]
+    [True, False, False]
+    """
     method = method_of(settings)
     return not (method.exchange or issubclass(method, ASGD))
 
 
 def protocol_of(settings: Settings, method: type[SGD] | None = None) -> ExchangeProtocol:
-    """What the method of these settings, or another one, asks of its center."""
+    """What the method of these settings, or another one, asks of its center.
+
+    >>> from easgd_lib.method.settings import Settings
+    >>> [request.__name__ for request in protocol_of(Settings("downpour")).exchange]
+    ['Push', 'Pull']
+    """
     method = method or method_of(settings)
     return ExchangeProtocol(
         settings.order, method.exchange, method.atomic, method.server_optimizer(settings)

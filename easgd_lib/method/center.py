@@ -52,6 +52,10 @@ class ServerOptimizer(NamedTuple):
         (state, change, t) to the new state, t the pushes absorbed before.
     shows : int
         Which vector of the state is evaluated.
+
+    >>> half = ServerOptimizer(lambda x: (x,), lambda state, change, t: (state[0] + change / 2,))
+    >>> half.absorb(half.begin(1.0), 1.0, 0)
+    (1.5,)
     """
 
     begin: Callable[[Any], State]
@@ -73,6 +77,9 @@ class ExchangeProtocol(NamedTuple):
         worker at a time may keep the others out from its first request to its last.
     optimizer : ServerOptimizer or None
         What to do with a push; None: add.
+
+    >>> ExchangeProtocol().begin(1.0)
+    (1.0,)
     """
 
     order: str = "asynchronous"
@@ -107,7 +114,13 @@ class Center(Protocol):
 
 
 class LocalCenter:
-    """x̃ in this process. Each push makes a new vector, so what was pulled never changes."""
+    """x̃ in this process. Each push makes a new vector, so what was pulled never changes.
+
+    >>> center = LocalCenter(1.0, ExchangeProtocol())
+    >>> center.push(0.5)
+    >>> center.pull()
+    1.5
+    """
 
     def __init__(self, start, protocol: ExchangeProtocol):
         self.protocol, self.optimizer = protocol, protocol.optimizer
@@ -158,6 +171,9 @@ class CenterKind(NamedTuple):
     link : {"window", "server"} or None
         What a message of it costs under the virtual clock: memory that is shared, or a message
         to another rank. None: the clock cannot imitate it.
+
+    >>> CENTERS["allreduce"].orders
+    ('synchronous',)
     """
 
     connect: Callable | str | None
@@ -187,13 +203,13 @@ CENTERS = {
 def kind_of(center: str) -> CenterKind:
     """What the center of this name is: a row of `CENTERS`, or what "module:attribute" names.
 
-    >>> kind_of("server").extra_ranks
-    1
-
     Raises
     ------
     SettingsError
         No such row, or what was found is no `CenterKind`.
+
+    >>> kind_of("server").extra_ranks
+    1
     """
     kind = find("center", center, CENTERS)
     if not isinstance(kind, CenterKind):

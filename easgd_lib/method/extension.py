@@ -15,15 +15,15 @@ from easgd_lib.errors import SettingsError
 def find(what: str, name: str, table: Mapping[str, Any]) -> Any:
     """The row of this name, or what "module:attribute" names.
 
-    >>> find("size", "small", {"small": 1, "large": 2})
-    1
-    >>> find("function", "math:sqrt", {})(4.0)
-    2.0
-
     Raises
     ------
     SettingsError
         Neither a row nor something that can be imported.
+
+    >>> find("size", "small", {"small": 1, "large": 2})
+    1
+    >>> find("function", "math:sqrt", {})(4.0)
+    2.0
     """
     if name in table:
         return table[name]

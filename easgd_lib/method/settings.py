@@ -36,6 +36,10 @@ class Settings:
     - ``beta_per="exchange"`` (the authors' code): α = β/p
     - ``beta_per="step"`` (the KTH report; the paper's footnote 8): α = β/(pτ)
     - ρ = α/η
+
+    >>> settings = Settings("easgd", workers=4, eta=0.1, beta=0.8)
+    >>> settings.alpha, settings.rho
+    (0.2, 2.0)
     """
 
     method: str  # a name in `methods.METHODS`, or "module:Class"
@@ -213,6 +217,9 @@ class Settings:
           (paper Condition 17 as ηh → 0): α < 2/(p + 1).
         - 1 − (p + 1)α + kα² where a worker is pulled to the new center and k of the
           pushes are in it: all p if synchronous, else perhaps its own alone.
+
+        >>> [Settings("easgd", workers=4, center=name).alpha_limit for name in ("window", "server")]
+        [0.4, 1.0]
         """
         p = self.workers
         if self.atomic:
@@ -242,7 +249,11 @@ class Settings:
 
     @property
     def summary(self) -> str:
-        """The settings that shape a curve, in one line and the papers' symbols."""
+        """The settings that shape a curve, in one line and the papers' symbols.
+
+        >>> Settings("easgd", workers=4).summary
+        'easgd, p = 4, η = 0.02, α = 0.225 (β = 0.9 per exchange), τ = 10, batch 64'
+        """
         words = [self.method, f"p = {self.workers}", f"η = {self.eta:g}"]
         if self.alpha is not None:
             words.append(f"α = {self.alpha:.4g} (β = {self.beta:.4g} per {self.beta_per})")
@@ -268,7 +279,11 @@ class Settings:
         return self.workers + self.kind.extra_ranks
 
     def replace(self, **changes) -> "Settings":
-        """These settings with some changed; α, β and ρ are derived anew from the one given."""
+        """These settings with some changed; α, β and ρ are derived anew from the one given.
+
+        >>> Settings("easgd", beta=0.8).replace(workers=4).alpha
+        0.2
+        """
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         elastic = {name for name in ELASTIC if name != self.given or set(changes) & set(ELASTIC)}
         values |= dict.fromkeys(elastic)

@@ -31,6 +31,7 @@ def _quietly(action):
 
 
 def main(owner: int, pids: list[int]):
+    """Wait for the owner to go, or for all of these to go before it, and end what is left."""
     try:
         process = psutil.Process(owner)
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:

@@ -18,6 +18,7 @@ def file(size: Size) -> Path:
 
 
 def save(size: Size, judged: list[dict]) -> Path:
+    """Write the ledger, and say where."""
     return write_atomically(file(size), page(judged).encode())
 
 

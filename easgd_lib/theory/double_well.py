@@ -30,6 +30,9 @@ def split_point(rho: Number) -> np.ndarray:
     ------
     ValueError
         ρ outside [0, 1]: beyond 1 the workers cannot be apart.
+
+    >>> split_point(0.75).tolist()
+    [0.5, -0.5, 0.0]
     """
     require((np.asarray(rho) >= 0) & (np.asarray(rho) <= 1), f"ρ must be in [0, 1]: {rho}")
     x = np.sqrt(1 - rho)
@@ -51,6 +54,9 @@ def double_well_hessian(rho: Number) -> np.ndarray:
     ------
     ValueError
         ρ outside [0, 1]: there is no such point.
+
+    >>> [round(float(np.linalg.det(double_well_hessian(rho))), 2) for rho in (0.5, 0.75)]
+    [0.5, -0.19]
     """
     x1, x2, _ = np.moveaxis(split_point(rho), -1, 0)
     return matrices(

@@ -16,6 +16,9 @@ def center_roots(p: Number, eta: Number, alpha: Number, h: Number = 1.0) -> tupl
     -------
     float or array (…), twice
         γ, φ.
+
+    >>> [float(root) for root in center_roots(3, 1.0, 0.25)]
+    [0.5, -0.5]
     """
     beta = p * alpha
     a = eta * h + beta + alpha
@@ -61,6 +64,9 @@ def center_mean(
     ------
     ValueError
         p < 1, t < 0, or `x0` is neither a number nor one number for each worker.
+
+    >>> [round(float(center_mean(t, 3, 1.0, 0.25)), 3) for t in (0, 1, 2)]  # the workers go first
+    [1.0, 1.0, 0.25]
     """
     _require_moment(t, p)
     x0 = np.asarray(x0, float)
@@ -107,6 +113,9 @@ def center_variance(
     ------
     ValueError
         p < 1, t < 0 or σ < 0.
+
+    >>> [round(float(center_variance(t, 3, 1.0, 0.25)), 4) for t in (1, 2, np.inf)]
+    [0.0, 0.1875, 0.2]
     """
     _require_moment(t, p)
     require(np.asarray(sigma) >= 0, f"sigma must be at least 0: {sigma}")
@@ -145,6 +154,9 @@ def asymptotic_mse(eta: Number, beta: Number, h: Number = 1.0, sigma: Number = 1
     -------
     float or array (…)
         inf unless 0 < ηh < 2 and 0 < β < 2: elsewhere the start is not forgotten.
+
+    >>> round(float(asymptotic_mse(0.5, 1.0)), 3)  # β = 1: p times `minibatch_variance`
+    0.333
     """
     forgets = (eta * h > 0) & (eta * h < 2) & (beta > 0) & (beta < 2)
     both = beta * eta * h
@@ -163,6 +175,10 @@ def double_average_variance(
     """Lemma 7.2: the limit of t · Var[z_t], z_t the mean of x̃₀ … x̃_{t−1}: σ²/(ph²).
 
     Wherever Condition 17 holds it depends on neither η nor α; inf where it does not hold.
+    Arguments and result: float or array (…).
+
+    >>> float(double_average_variance(4, 0.5, 0.1, h=2.0))
+    0.0625
     """
     with np.errstate(divide="ignore"):
         variance = np.divide(sigma**2, p * h**2)
@@ -185,6 +201,9 @@ def double_average_covariance(
     Returns
     -------
     (d, d) array
+
+    >>> double_average_covariance(4, np.diag([1.0, 2.0]), np.eye(2)).diagonal().round(4).tolist()
+    [0.25, 0.0625]
     """
     inverse = np.linalg.inv(hessian)
     return inverse @ noise_covariance @ inverse.T / p
@@ -216,6 +235,10 @@ def strongly_convex_bound(
     ------
     ValueError
         Outside 0 < μ ≤ L, 0 ≤ α < 1, 0 ≤ β ≤ 1, 0 ≤ η ≤ 2(1 − α)/(μ + L): the theorem is silent.
+
+    >>> matrix, vector = strongly_convex_bound(4, 0.5, 0.25, 1.0, 1.0)
+    >>> matrix.tolist(), vector.tolist()
+    ([[0.25, 0.0, 0.25], [0.0, 0.25, 0.25], [1.0, 0.0, 0.0]], [0.0625, 0.25, 0.0])
     """
     beta = p * alpha
     curvature = mu + smoothness

@@ -6,14 +6,23 @@ from easgd_lib.theory.arrays import Number, matrices, require, spectral_radius
 
 
 def minibatch_rate(eta: Number, h: Number = 1.0) -> Number:
-    """|1 − ηh|: mini-batch SGD's factor per step on E[x − x*], the same for every p."""
+    """|1 − ηh|: mini-batch SGD's factor per step on E[x − x*], the same for every p.
+
+    Arguments and result: float or array (…).
+
+    >>> float(minibatch_rate(1.5))
+    0.5
+    """
     return np.abs(1 - eta * h)
 
 
 def minibatch_variance(p: Number, eta: Number, h: Number = 1.0, sigma: Number = 1.0) -> Number:
     """ησ²/[ph(2 − ηh)]: Var[x] as t → ∞, mini-batch SGD, p gradients a step (thesis, derived).
 
-    inf unless 0 < ηh < 2.
+    Arguments and result: float or array (…); inf unless 0 < ηh < 2.
+
+    >>> [float(minibatch_variance(p, 1.0)) for p in (1, 4)]
+    [1.0, 0.25]
     """
     return momentum_variance(p, eta, 0.0, h, sigma)
 
@@ -22,13 +31,22 @@ def momentum_map(eta: Number, delta: Number, h: Number = 1.0) -> np.ndarray:
     """One step of Nesterov's momentum on h x²/2, noise left out: (…, 2, 2) on (x, v).
 
     v ← δv − ηh(x + δv);  x ← x + v, the rule of `rules.nesterov_velocity` (section 5).
+
+    >>> momentum_map(0.5, 0.5).tolist()
+    [[0.5, 0.25], [-0.5, 0.25]]
     """
     step = 1 - eta * h
     return matrices([[step, delta * step], [-eta * h, delta * step]])
 
 
 def momentum_rate(eta: Number, delta: Number, h: Number = 1.0) -> Number:
-    """Nesterov momentum SGD's factor per step on E[x − x*], in the long run."""
+    """Nesterov momentum SGD's factor per step on E[x − x*], in the long run.
+
+    Arguments and result: float or array (…).
+
+    >>> [round(float(momentum_rate(0.25, delta)), 3) for delta in (0, 1 / 3)]
+    [0.75, 0.5]
+    """
     return spectral_radius(momentum_map(eta, delta, h))
 
 
@@ -53,6 +71,9 @@ def momentum_variance(
     ------
     ValueError
         p < 1 or σ < 0.
+
+    >>> [round(float(momentum_variance(1, 0.5, delta)), 3) for delta in (0, 0.5)]
+    [0.333, 0.417]
     """
     require(np.asarray(p) >= 1, f"p must be at least 1: {p}")
     require(np.asarray(sigma) >= 0, f"sigma must be at least 0: {sigma}")
@@ -69,6 +90,10 @@ def optimal_momentum(eta: Number, h: Number = 1.0) -> tuple[Number, Number]:
     """The δ of Nesterov's momentum that forgets the start fastest, and its factor per step.
 
     δ = (1 − √(ηh))/(1 + √(ηh)), |1 − √(ηh)|: there the map's two eigenvalues meet (derived).
+    Arguments and results: float or array (…).
+
+    >>> [round(float(n), 3) for n in optimal_momentum(0.25)]
+    [0.333, 0.5]
     """
     root = np.sqrt(eta * h)
     return (1 - root) / (1 + root), np.abs(1 - root)
@@ -99,6 +124,9 @@ def optimal_moving_rate(eta: Number, beta: Number, h: Number = 1.0) -> tuple[Num
     ------
     ValueError
         β < 0 or ηh < 0.
+
+    >>> [round(float(n), 3) for n in optimal_moving_rate(0.25, 1.0)]
+    [-0.25, 0.5]
     """
     require((np.asarray(beta) >= 0) & (eta * h >= 0), "needs β ≥ 0 and ηh ≥ 0")
     alpha = -((np.sqrt(beta) - np.sqrt(eta * h)) ** 2)
@@ -127,6 +155,9 @@ def multiplicative_minibatch_factor(p: Number, eta: Number, shape: Number, rate:
     ------
     ValueError
         p < 1, or λ or ω not positive.
+
+    >>> multiplicative_minibatch_factor(1, 0.5, 1.0, 1.0)
+    0.5
     """
     _require_gamma(p, shape, rate)
     return 1 - 2 * eta * shape / rate + eta**2 * shape * (shape + 1 / p) / rate**2
@@ -138,6 +169,10 @@ def multiplicative_minibatch_optimum(
     """The η with the smallest `multiplicative_minibatch_factor`, and that factor.
 
     η = ω/(λ + 1/p), factor 1/(1 + pλ) (thesis, derived): more workers allow longer steps.
+    Arguments and results: float or array (…), λ and ω positive.
+
+    >>> [multiplicative_minibatch_optimum(p, 1.0, 1.0) for p in (1, 4)]
+    [(0.5, 0.5), (0.8, 0.2)]
     """
     _require_gamma(p, shape, rate)
     return rate / (shape + 1 / p), 1 / (1 + p * shape)
@@ -164,6 +199,9 @@ def multiplicative_easgd_map(
     ------
     ValueError
         p < 1, or λ or ω not positive.
+
+    >>> multiplicative_easgd_map(2, 0.5, 0.5, 1.0, 1.0)[0].tolist()  # E[x²] ← (E[x²] + E[x̃²])/4
+    [0.25, 0.0, 0.0, 0.25]
     """
     _require_gamma(p, shape, rate)
     beta = p * alpha
@@ -184,7 +222,13 @@ def multiplicative_easgd_map(
 def multiplicative_easgd_factor(
     p: Number, eta: Number, alpha: Number, shape: Number, rate: Number
 ) -> Number:
-    """Spectral radius of `multiplicative_easgd_map`: the factor per step on E[x²]."""
+    """Spectral radius of `multiplicative_easgd_map`: the factor per step on E[x²].
+
+    Arguments and result: float or array (…).
+
+    >>> round(float(multiplicative_easgd_factor(4, 0.5, 0.25, 1.0, 1.0)), 3)  # mini-batch: 0.3125
+    0.462
+    """
     return spectral_radius(multiplicative_easgd_map(p, eta, alpha, shape, rate))
 
 

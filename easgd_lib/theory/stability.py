@@ -29,6 +29,9 @@ def admm_worker_map(worker: int, p: int, eta: Number, rho: Number) -> np.ndarray
     ------
     ValueError
         There is no such worker.
+
+    >>> admm_worker_map(0, 1, 0.5, 2.0).tolist()
+    [[1.0, -1.0, 1.0], [0.5, -0.25, 1.0], [-0.5, 0.75, 0.0]]
     """
     require(0 <= worker < p, f"no worker {worker} among p = {p} (they count from 0)")
     multiplier, x, center = 2 * worker, 2 * worker + 1, 2 * p
@@ -52,7 +55,11 @@ def _one_round(worker_map: Callable, p: int, *rates: Number) -> np.ndarray:
 
 
 def admm_round_map(p: int, eta: Number, rho: Number) -> np.ndarray:
-    """One round of ADMM on x²/2, each of the p workers once: (…, 2p + 1, 2p + 1) (section 4)."""
+    """One round of ADMM on x²/2, each of the p workers once: (…, 2p + 1, 2p + 1) (section 4).
+
+    >>> admm_round_map(3, 0.001, 2.5).shape
+    (7, 7)
+    """
     return _one_round(admm_worker_map, p, eta, rho)
 
 
@@ -75,6 +82,9 @@ def admm_round_robin_radius(p: int, eta: Number, rho: Number) -> Number:
     ------
     ValueError
         p < 1.
+
+    >>> [round(float(admm_round_robin_radius(p, 0.001, 2.5)), 4) for p in (1, 3, 8)]
+    [0.999, 1.001, 1.0023]
     """
     require(p >= 1, f"p must be at least 1: {p}")
     return spectral_radius(admm_round_map(p, eta, rho))
@@ -101,6 +111,9 @@ def easgd_worker_map(worker: int, p: int, eta: Number, alpha: Number) -> np.ndar
     ------
     ValueError
         There is no such worker.
+
+    >>> easgd_worker_map(0, 1, 0.5, 0.25).tolist()
+    [[0.25, 0.25], [0.25, 0.75]]
     """
     require(0 <= worker < p, f"no worker {worker} among p = {p} (they count from 0)")
     turn = identities(p + 1, eta, alpha)
@@ -111,7 +124,11 @@ def easgd_worker_map(worker: int, p: int, eta: Number, alpha: Number) -> np.ndar
 
 
 def easgd_round_map(p: int, eta: Number, alpha: Number) -> np.ndarray:
-    """One round of EASGD on x²/2, each of the p workers once: (…, p + 1, p + 1) (section 4)."""
+    """One round of EASGD on x²/2, each of the p workers once: (…, p + 1, p + 1) (section 4).
+
+    >>> easgd_round_map(2, 0.5, 0.25)[-1].tolist()  # what x¹, x² and x̃ give the new x̃
+    [0.1875, 0.25, 0.5625]
+    """
     return _one_round(easgd_worker_map, p, eta, alpha)
 
 
@@ -132,6 +149,9 @@ def easgd_round_robin_radius(p: int, eta: Number, alpha: Number) -> Number:
     ------
     ValueError
         p < 1.
+
+    >>> [round(float(easgd_round_robin_radius(p, 0.001, 0.0025)), 4) for p in (1, 3, 8)]
+    [0.9995, 0.9993, 0.9991]
     """
     require(p >= 1, f"p must be at least 1: {p}")
     return spectral_radius(easgd_round_map(p, eta, alpha))
@@ -142,7 +162,10 @@ def easgd_round_robin_alpha_limit(eta: Number) -> Number:
 
     It is what one worker's map needs, so it does not depend on p. That map is symmetric,
     so a product of stable ones is stable: for the round the region is sufficient,
-    not necessary. Not a number where η leaves [0, 2]: there no α is stable.
+    not necessary. Not a number where η leaves [0, 2]: there no α is stable. Float or array (…).
+
+    >>> [round(float(easgd_round_robin_alpha_limit(eta)), 3) for eta in (0, 1, 2)]
+    [1.0, 0.667, 0.0]
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         limit = np.divide(4 - 2 * eta, 4 - eta)
@@ -172,6 +195,9 @@ def pair_map(
     ------
     ValueError
         An unknown update.
+
+    >>> pair_map(0.5, 0.25, 0.5).tolist()
+    [[0.25, 0.25], [0.5, 0.5]]
     """
     step = 1 - eta * h
     if update == "jacobi":
@@ -190,7 +216,10 @@ def difference_factor(
     """What one synchronous step multiplies x^i − x^j by, the noise left out.
 
     1 − ηh − α, or (1 − ηh)(1 − α) where the gradient step comes first; beyond ±1 the
-    workers fly apart, whatever their mean does. `update` as in `pair_map`.
+    workers fly apart, whatever their mean does. Float or array (…); `update` as in `pair_map`.
+
+    >>> difference_factor(0.5, 0.25), difference_factor(0.5, 0.25, update="step_first")
+    (0.25, 0.375)
     """
     return (1 - eta * h) * (1 - alpha) if update == "step_first" else 1 - eta * h - alpha
 
@@ -217,6 +246,9 @@ def synchronous_radius(
     ------
     ValueError
         p < 1, or an unknown update.
+
+    >>> round(float(synchronous_radius(3, 1.0, 0.25)), 3)
+    0.5
     """
     require(np.asarray(p) >= 1, f"p must be at least 1: {p}")
     pair = spectral_radius(pair_map(eta, alpha, p * alpha, h, update))
@@ -228,6 +260,10 @@ def synchronous_stable(p: Number, eta: Number, alpha: Number, h: Number = 1.0) -
     """Condition 17, −1 < φ < γ < 1: the synchronous rule forgets its start. Boolean.
 
     η > 0, α > 0, (2 − ηh)(2 − β) > 2β/p and (2 − ηh) + (2 − β) > β/p, where β = pα and h > 0.
+    Arguments and result: numbers or arrays (…).
+
+    >>> [synchronous_stable(1, 1.0, alpha) for alpha in (0.66, 0.67)]  # the limit is 2/3
+    [True, False]
     """
     beta = p * alpha
     return (
@@ -242,6 +278,10 @@ def synchronous_alpha_limit(p: Number, eta: Number, h: Number = 1.0) -> Number:
     """Condition 17 solved for α: stable below 2(2 − ηh)/(2 + p(2 − ηh)).
 
     2/(p + 1) as ηh → 0. Not a number where ηh leaves [0, 2): there no α is stable.
+    Arguments and result: float or array (…).
+
+    >>> round(float(synchronous_alpha_limit(4, 0.0)), 3)
+    0.4
     """
     rest = 2 - eta * h
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -250,5 +290,11 @@ def synchronous_alpha_limit(p: Number, eta: Number, h: Number = 1.0) -> Number:
 
 
 def synchronous_beta_limit(p: Number, eta: Number, h: Number = 1.0) -> Number:
-    """Condition 17 solved for β = pα: 2p/(p + 1) as ηh → 0, 2p/(p + 2) at ηh = 1."""
+    """Condition 17 solved for β = pα: 2p/(p + 1) as ηh → 0, 2p/(p + 2) at ηh = 1.
+
+    Arguments and result: float or array (…).
+
+    >>> [round(float(synchronous_beta_limit(4, eta)), 3) for eta in (0, 1)]
+    [1.6, 1.333]
+    """
     return p * synchronous_alpha_limit(p, eta, h)

@@ -24,10 +24,12 @@ TARGET = 0.975  # test accuracy
 
 
 def speed(records: Records, name: str, experiment: Experiment = ABLATION) -> Sample:
+    """Images per second of one bar."""
     return sample(records(experiment, name), images_per_second)
 
 
 def cheap_exchange(records: Records) -> Finding:
+    """Whether a larger τ gains where exchanging is dear, and where it is cheap."""
     speeds = {
         scheme: [speed(records, f"{scheme}-tau{tau}", FIGURE_3) for tau in (1, 64)]
         for scheme in ("report", "easgd")
@@ -106,6 +108,7 @@ def _duration(seconds: float) -> str:
 
 
 def waiting(records: Records) -> Finding:
+    """Which part of their time workers exchange, or wait to."""
     runs = {
         "the report's scheme, τ = 1": records(FIGURE_3, "report-tau1"),
         "τ = 4": records(FIGURE_3, "report-tau4"),
@@ -123,6 +126,7 @@ def waiting(records: Records) -> Finding:
 
 
 def threads(records: Records) -> Finding:
+    """A thread for each worker against all threads for one; and more threads than cores."""
     one, both = (
         speed(records, "sgd-one-thread", FIGURE_3),
         speed(records, "sgd-all-cores", FIGURE_3),
@@ -144,6 +148,7 @@ def threads(records: Records) -> Finding:
 
 
 def too_easy(records: Records) -> Finding:
+    """MNIST against Fashion-MNIST."""
     digits = [errors(records(ABLATION, name)) for name in ("ours", "sgd")]
     clothes = [errors(records(ABLATION, name)) for name in ("clothes", "clothes-sgd")]
     return Finding(
@@ -161,6 +166,7 @@ def too_easy(records: Records) -> Finding:
 
 
 def momentum(records: Records) -> Finding:
+    """Time to accuracy, with and without momentum."""
     names = {"momentum": "EAMSGD", "ours": "EASGD", "sgd": "SGD",
              "sgd-twice": "SGD, twice the batch", "msgd": "MSGD",
              "msgd-twice": "MSGD, twice the batch"}  # fmt: skip

@@ -9,8 +9,9 @@ from easgd_lib.reproduction.experiments import Records
 
 
 def admm(records: Records) -> Finding:
+    """The spectral radii of a round of ADMM, and of each of its maps."""
     eta, rho = np.linspace(0.0002, 0.01, 50), np.linspace(0.25, 10, 40)
-    bars = {3: (0.990, 1.001), 8: (0.990, 1.003)}  # the ends of the paper's colour bars
+    bars = {3: (0.990, 1.001), 8: (0.990, 1.003)}  # the ends of the paper's color bars
     radii = {p: theory.admm_round_robin_radius(p, eta[:, None], rho) for p in bars}
     ends = {p: (float(r.min()), float(r.max())) for p, r in radii.items()}
     star = {p: float(theory.admm_round_robin_radius(p, 0.001, 2.5)) for p in bars}
@@ -48,6 +49,7 @@ def triangle(records: Records) -> Finding:
 
 
 def corollary(records: Records) -> Finding:
+    """The center's variance as p grows, against its limit."""
     eta, beta, sigma, sizes = 0.5, 0.9, 10.0, (100, 1_000, 10_000, 10**6)
     exact = {
         p: p * float(theory.center_variance(np.inf, p, eta, beta / p, sigma=sigma)) for p in sizes

@@ -35,6 +35,7 @@ SPEED_UP = 11.1  # paper Fig. 3's caption: EAMSGD, p = 16, against the best othe
 
 
 def period_label(case: Case) -> str:
+    """What it is called where periods are compared."""
     return f"{case.method}, τ = {case.tau}" if case.tau else case.method
 
 
@@ -43,6 +44,7 @@ def _time(runs: list[Run], target: float) -> Sample:
 
 
 def eamsgd_fastest(records: Records) -> Finding:
+    """Time to accuracy at each period, against EASGD, DOWNPOUR and MSGD."""
     comparisons: list[int] = []
     seconds: dict[str, tuple[float, ...]] = {}
     target = target_of(records)
@@ -92,8 +94,7 @@ def label_of(case: Case) -> str:
 
 
 def target_of(records: Records) -> float:
-    """The target accuracy that times are compared at: what one worker's MSGD ends with,
-    rounded down.
+    """The target accuracy of time comparisons: what one worker's MSGD ends with, rounded down.
 
     The paper's 21 % is passed early by all; in so short a run, ours is near MSGD's end.
     """
@@ -102,6 +103,7 @@ def target_of(records: Records) -> float:
 
 
 def speed_up(records: Records) -> Finding:
+    """Time to accuracy of sixteen workers, against the best other."""
     target, times = target_of(records), times_to_target(records)
     mine = times[EAMSGD._replace(p=16)]
     # MSGD with a larger batch is no method of the paper.
@@ -125,6 +127,7 @@ def speed_up(records: Records) -> Finding:
 
 
 def least_time(records: Records) -> Finding:
+    """EASGD against DOWNPOUR and MDOWNPOUR, at each p."""
     target, times = target_of(records), times_to_target(records)
     compared = {
         label_of(case): each
@@ -149,6 +152,7 @@ def _number(value: float) -> str:
 
 
 def not_always_less(records: Records) -> Finding:
+    """Which doublings of the workers cut the time."""
     times = times_to_target(records)
     cases = (EAMSGD, EASGD, DOWNPOUR, MDOWNPOUR)
     falls = [
@@ -187,6 +191,7 @@ def _named(case: Case, fractions: dict[int, Sample]) -> dict[str, Sample]:
 
 
 def fraction_grows(records: Records) -> Finding:
+    """DOWNPOUR's communication fraction against p."""
     ones, sixteens = _fractions(records, DOWNPOUR), _fractions(records, EASGD)
     paper = ", ".join(f"{each:.0%}" for (tau, _), each in PAPER_FRACTIONS.items() if tau == 1)
     return Finding(
@@ -199,6 +204,7 @@ def fraction_grows(records: Records) -> Finding:
 
 
 def fraction_small(records: Records) -> Finding:
+    """EASGD's communication fraction against p."""
     found = _fractions(records, EASGD)
     return Finding(
         values(_named(EASGD, found)),

@@ -61,7 +61,7 @@ TUNED: Differences = (
 
 
 def family(method: str) -> str:
-    """The method whose rates this one shares."""
+    """The method whose rates this one has: its own, or that of the run it averages."""
     return FAMILY.get(method, method)
 
 
