@@ -43,14 +43,14 @@ check: setup
 	@ruff check .
 	@ruff format --check .
 	@mypy
-	@codespell easgd_lib tests docs *.md data/README.md figures/README.md
+	@codespell easgd_lib tests *.md data/README.md figures/README.md
 
 notebooks: setup
 	@IPP_NONINTERACTIVE=1 OMP_NUM_THREADS=1 jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.record_timing=False --log-level=WARN $(NOTEBOOKS)
 
 notebooks-check: setup
-	@OMP_NUM_THREADS=1 python -m pytest --nbval $(NOTEBOOKS)
+	@python -m pytest --nbval $(NOTEBOOKS)
 
 assignments: setup
 	@cd notebooks/assignments && python -m nbgrader generate_assignment elastic_exchange \

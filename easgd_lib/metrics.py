@@ -85,7 +85,7 @@ def images_per_second(run: Run) -> float:
 class Sample(NamedTuple):
     """One number of several runs, seed by seed.
 
-    `resolution` is what cannot be told apart even without any spread: of an error on n images,
+    `resolution` is what cannot be distinguished even without any spread: of an error on n images,
     its binomial standard deviation √(e(1 − e)/n).
 
     >>> lucky = Sample((0.1, 0.3))
@@ -128,7 +128,7 @@ def train_errors(runs: Iterable[Run], worker: int = CENTER) -> Sample:
 
 
 def below(one: Sample, other: Sample) -> int:
-    """1: the first is smaller. −1: it is larger. 0: a tie, a gap that chance explains.
+    """1: the first is smaller. −1: it is larger. 0: a tie, a gap that randomness explains.
 
     That is a gap inside the 95 % interval of a difference of two means (Student's t, the
     seeds' own spread), or no wider than what the images resolve. What is unknown is a tie.
@@ -153,7 +153,7 @@ def _interval(one: Sample, other: Sample) -> float:
 
 
 def each_below(ordered: Sequence[Sample]) -> list[int]:
-    """`below` for every neighbouring pair.
+    """`below` for every neighboring pair.
 
     >>> each_below([Sample((0.1,)), Sample((0.2,)), Sample((0.2,))])
     [1, 0]

@@ -18,14 +18,14 @@ def in_notebook() -> bool:
 
 
 def wanted() -> bool:
-    """Nothing live where pages are stored or checked, or nobody is watching."""
+    """Nothing live where pages are stored or checked, or where none is watching."""
     if any(os.environ.get(name) for name in ("IPP_NONINTERACTIVE", "CI")):
         return False
     return in_notebook() or sys.stderr.isatty()
 
 
 class Live:
-    """Shows the workers' own words: progress, loss, images/s. The center is left in peace."""
+    """Shows the workers' own reports: progress, loss, images/s. The center is not asked."""
 
     def __init__(self, title: str):
         self.curve = _Curve() if wanted() and in_notebook() else None

@@ -84,7 +84,7 @@ PANELS = ("train_accuracy", "test_accuracy", "train_loss")
 def made_up(
     settings: Settings, accuracies=(0.1, 0.6, 0.9), speed: float = 1000.0, exchanging: float = 0.1
 ) -> Run:
-    """A run that never was, a photograph a second: who reads records must not care."""
+    """A run that never was, a snapshot a second: a reader of records must not care."""
     rows = [
         (float(t), t, 200 * t, worker, metric, 1 - value if metric == "train_loss" else value)
         for worker in (CENTER, 0)

@@ -25,7 +25,7 @@ TIMES = TimeModel(per_image=1e-4)
 
 
 def where_pixels_are(n: int) -> np.ndarray:
-    """(n, 32, 32, 3): a pixel's colour is its row, its column and its image."""
+    """(n, 32, 32, 3): a pixel's color is its row, its column and its image."""
     return np.stack(np.broadcast_arrays(*np.ogrid[:n, :32, :32]), -1)[..., [1, 2, 0]]
 
 
@@ -37,7 +37,7 @@ def write(path, content) -> str:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """120 images as torchvision stores them, whose checksums it is told."""
+    """120 images as torchvision stores them, whose checksums it is given."""
     folder = tmp_path / DATASETS["cifar10"].folder
     folder.mkdir()
     images = where_pixels_are(EACH).astype(np.uint8).transpose(0, 3, 1, 2).reshape(EACH, -1)
@@ -113,7 +113,7 @@ def test_evaluation_sees_the_center_in_zero_to_one(data):
 
 
 def test_digits_are_neither_cropped_nor_mirrored():
-    """And draw no more chance than their batches: the same numbers as without CIFAR-10."""
+    """And draw no more than their batches: the same numbers as without CIFAR-10."""
     data, ours = datasets.load("sample"), Settings("sgd", data="sample", batch_size=8)
     objective, stream = ImageClassification(data, ours, 0), datasets.Stream(4_000, 8, 0, 0)
     for _ in range(2):
@@ -154,11 +154,11 @@ def test_the_gradient_is_that_of_the_loss_and_half_lambda_x_squared(data):
     """Along x, on which the network has no kink: its biases are 0. And λx in every coordinate."""
     objective = ImageClassification(data, settings(precision="float64"), 0)
     batch, x = objective.draw(), objective.start
-    chance = objective.stream.generator.bit_generator
-    before = chance.state
+    rng = objective.stream.generator.bit_generator
+    before = rng.state
 
     def gradient(at):
-        chance.state = before  # the same units silenced each time
+        rng.state = before  # the same units silenced each time
         return objective.gradient(at, batch).clone()
 
     losses = []

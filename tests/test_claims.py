@@ -61,7 +61,7 @@ def test_every_claim_is_whole_and_has_a_name_of_its_own():
 
 
 @pytest.fixture
-def told(runs) -> Callable[[str, Experiment, dict], dict]:
+def judge_made_up(runs) -> Callable[[str, Experiment, dict], dict]:
     """Judge a claim from made-up records of one experiment, all alike but for those named."""
 
     def judged(claim: str, experiment: Experiment, said: dict[str, dict]) -> dict:
@@ -81,61 +81,63 @@ def told(runs) -> Callable[[str, Experiment, dict], dict]:
         ("report-lockstep", "lockstep"),
     ],
 )
-def test_a_factor_is_at_fault_if_its_exchanges_take_a_tenth_of_the_time(told, claim, name):
+def test_a_factor_is_at_fault_if_its_exchanges_take_a_tenth_of_the_time(judge_made_up, claim, name):
     """Elsewhere they take a tenth: of what is left, .9, a tenth more or less is lost by it."""
-    assert told(claim, ABLATION, {name: {"exchanging": 0.19}})["verdict"] == REPRODUCED
-    found = told(claim, ABLATION, {name: {"exchanging": 0.17}})
+    assert judge_made_up(claim, ABLATION, {name: {"exchanging": 0.19}})["verdict"] == REPRODUCED
+    found = judge_made_up(claim, ABLATION, {name: {"exchanging": 0.17}})
     assert found["verdict"] == REFUTED
     assert found["measured"]["value"][f"with {name}"] == 0.17
     assert (found["measured"]["seeds"], found["measured"]["n"]) == (2, 4)
 
 
 @pytest.mark.parametrize(("speed", "word"), [(500, REPRODUCED), (999, NOT), (1500, REFUTED)])
-def test_a_root_that_computes_is_at_fault_if_the_others_are_slower(told, speed, word):
-    found = told("report-root-computes", ABLATION, {"root-computes": {"speed": speed}})
+def test_a_root_that_computes_is_at_fault_if_the_others_are_slower(judge_made_up, speed, word):
+    found = judge_made_up("report-root-computes", ABLATION, {"root-computes": {"speed": speed}})
     assert found["verdict"] == word
 
 
-def test_an_own_start_is_at_fault_if_the_center_is_worse(told):
+def test_an_own_start_is_at_fault_if_the_center_is_worse(judge_made_up):
     poor = {"accuracies": (0.1, 0.5)}
-    assert told("report-own-start", ABLATION, {"own-start": poor})["verdict"] == REPRODUCED
-    assert told("report-own-start", ABLATION, {})["verdict"] == NOT, "a tie"
-    assert told("report-own-start", ABLATION, {"ours": poor})["verdict"] == REFUTED
+    assert judge_made_up("report-own-start", ABLATION, {"own-start": poor})["verdict"] == REPRODUCED
+    assert judge_made_up("report-own-start", ABLATION, {})["verdict"] == NOT, "a tie"
+    assert judge_made_up("report-own-start", ABLATION, {"ours": poor})["verdict"] == REFUTED
 
 
-def test_sgd_is_ahead_if_it_is_ahead_of_all(told):
+def test_sgd_is_ahead_if_it_is_ahead_of_all(judge_made_up):
     good, sgd = {"accuracies": (0.1, 0.99)}, "sgd-all-cores"
     easgd = {f"{who}-tau{tau}": good for who in ("easgd", "report") for tau in PERIODS}
-    assert told("report-sgd-ahead", FIGURE_3, {sgd: good})["verdict"] == REPRODUCED
-    assert told("report-sgd-ahead", FIGURE_3, easgd)["verdict"] == REFUTED
+    assert judge_made_up("report-sgd-ahead", FIGURE_3, {sgd: good})["verdict"] == REPRODUCED
+    assert judge_made_up("report-sgd-ahead", FIGURE_3, easgd)["verdict"] == REFUTED
     easgd.popitem()
-    assert sorted(told("report-sgd-ahead", FIGURE_3, easgd)["comparisons"]) == [-1] * 7 + [0]
+    assert sorted(judge_made_up("report-sgd-ahead", FIGURE_3, easgd)["comparisons"]) == [-1] * 7 + [
+        0
+    ]
     slow = {"easgd-tau64": {"accuracies": (0.1, 0.2)}}
-    assert told("report-sgd-ahead", FIGURE_3, slow)["verdict"] == IN_PART
+    assert judge_made_up("report-sgd-ahead", FIGURE_3, slow)["verdict"] == IN_PART
 
 
-def test_99_percent_in_a_few_minutes_or_never(told):
+def test_99_percent_in_a_few_minutes_or_never(judge_made_up):
     there = {name: {"accuracies": (0.1, 0.98, 0.995)} for name in ("sgd", "msgd")}
-    assert told("report-99-percent", NINETY_NINE, there)["verdict"] == REPRODUCED
-    assert told("report-99-percent", NINETY_NINE, {})["verdict"] == NOT, "in two seconds"
+    assert judge_made_up("report-99-percent", NINETY_NINE, there)["verdict"] == REPRODUCED
+    assert judge_made_up("report-99-percent", NINETY_NINE, {})["verdict"] == NOT, "in two seconds"
     long = {name: {"accuracies": (0.1, *[0.9] * 301)} for name in ("sgd", "msgd")}
-    found = told("report-99-percent", NINETY_NINE, long)
+    found = judge_made_up("report-99-percent", NINETY_NINE, long)
     assert found["verdict"] == REFUTED
     assert found["measured"]["value"]["seconds to 99 %, sgd"] == "never"
 
 
-def test_easgd_is_calm_if_two_points_are_not_lost(told):
+def test_easgd_is_calm_if_two_points_are_not_lost(judge_made_up):
     poor = {f"easgd-tau{tau}": {"accuracies": (0.1, 0.87)} for tau in (4, 16, 64)}
-    assert told("paper-easgd-calm", BY_PERIOD, {})["verdict"] == REPRODUCED
-    assert told("paper-easgd-calm", BY_PERIOD, poor)["verdict"] == REFUTED
+    assert judge_made_up("paper-easgd-calm", BY_PERIOD, {})["verdict"] == REPRODUCED
+    assert judge_made_up("paper-easgd-calm", BY_PERIOD, poor)["verdict"] == REFUTED
     del poor["easgd-tau4"]
-    assert told("paper-easgd-calm", BY_PERIOD, poor)["verdict"] == IN_PART
+    assert judge_made_up("paper-easgd-calm", BY_PERIOD, poor)["verdict"] == IN_PART
 
 
-def test_downpour_is_unstable_if_it_is_worse_and_rougher(told):
+def test_downpour_is_unstable_if_it_is_worse_and_rougher(judge_made_up):
     wild = {f"downpour-tau{tau}": {"accuracies": (0.1, 0.8, 0.3, 0.6)} for tau in (16, 64)}
-    assert told("paper-downpour-unstable", BY_PERIOD, wild)["verdict"] == REPRODUCED
-    assert told("paper-downpour-unstable", BY_PERIOD, {})["verdict"] == REFUTED
+    assert judge_made_up("paper-downpour-unstable", BY_PERIOD, wild)["verdict"] == REPRODUCED
+    assert judge_made_up("paper-downpour-unstable", BY_PERIOD, {})["verdict"] == REFUTED
 
 
 def carried_out(lost: Callable[[Planned], bool]):
@@ -225,12 +227,12 @@ def test_the_ledger_s_head_names_every_figure_and_none_that_is_not_there():
     assert {path.stem for path in paths.figures(quick=False).glob("*.png")} <= named
 
 
-def test_the_ledger_counts_and_tells(told):
-    judged = [told("report-layers", ABLATION, {"layers": {"exchanging": 0.5}})]
+def test_the_ledger_counts_and_tells(judge_made_up):
+    judged = [judge_made_up("report-layers", ABLATION, {"layers": {"exchanging": 0.5}})]
     judged.append(CLAIMS["paper-imagenet-4"].judged(Records(TWO_SEEDS)))
     page = ledger.page(judged)
     assert ledger.summary(judged) == f"2 claims: 1 {REPRODUCED}, 1 {UNTESTED}"
     assert ledger.summary(judged) in page
     assert "with layers: 0.5" in page
-    assert ledger.told(judged).count("\n    ") >= 2
-    assert f"{REPRODUCED.upper()}: {CLAIMS['report-layers'].claim}" in ledger.told(judged)
+    assert ledger.to_text(judged).count("\n    ") >= 2
+    assert f"{REPRODUCED.upper()}: {CLAIMS['report-layers'].claim}" in ledger.to_text(judged)

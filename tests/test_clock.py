@@ -33,7 +33,7 @@ def growth(path, rounds: int, p: int) -> float:
 
 @pytest.mark.parametrize("tau", [1, 3])
 def test_equal_workers_on_a_window_all_overlap(tau):
-    """Everybody pulls the same x̃ before anybody pushes: the synchronous trajectory."""
+    """All pull the same x̃ before any pushes: the synchronous trajectory."""
     settings, path = follow(EQUAL, center="window", tau=tau, beta=0.9)
     together = simulate.trajectory(settings, Quadratic(), path.workers[0], 20, "synchronous")
     assert np.allclose(path.workers[::4], together.workers, atol=1e-13)
@@ -79,7 +79,7 @@ CASES = [
 
 @pytest.mark.parametrize(("method", "variant", "center"), CASES)
 def test_every_method_runs_in_virtual_time(method, variant, center):
-    """Nobody waits for ever, time does not run back, and what is minimised gets smaller."""
+    """No worker waits for ever, time does not run back, and what is minimized gets smaller."""
     options = {"delta": 0.3} if "delta" in METHODS[method].options else {}
     options |= {"tau": 1 if method == "mdownpour" else 2, "method": method, "variant": variant}
     _, path = follow(UNEQUAL, steps=200, center=center, **options)

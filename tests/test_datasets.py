@@ -80,7 +80,7 @@ def broken(tmp_path, monkeypatch):
     return raw
 
 
-def test_a_corrupt_file_is_named_with_its_cure(broken):
+def test_a_corrupt_file_is_named_with_its_fix(broken):
     with pytest.raises(
         DataError, match=r"train-images-idx3-ubyte is truncated or corrupt: replace"
     ):

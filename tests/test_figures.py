@@ -124,7 +124,7 @@ def test_the_papers_figures_are_those_of_the_theory(tmp_path):
 
 
 def test_the_papers_figure_1_has_the_papers_numbers():
-    """Ends of its colour bars, and the example that explodes (paper section 4)."""
+    """Ends of its color bars, and the example that explodes (paper section 4)."""
     table = paper_figures.figure_1().points
     for p, (low, high) in theory_figures.PAPER_FIGURE_1.items():
         radii = table[table.p == p].radius

@@ -41,10 +41,10 @@ def test_a_trajectory_is_that_of_plain_loops(method, variant, data):
     )  # fmt: skip
     path = simulate.trajectory(settings, Quadratic(h, 0.3), start, 40, order=order)
 
-    chance = [datasets.generator(seed, i) for i in range(p)]
+    rng = [datasets.generator(seed, i) for i in range(p)]
     loops = PlainLoops(
         method, variant, start[:, 0], start.mean(), eta, gamma, h, drawn["tau"], drawn["alpha"],
-        drawn["delta"], drawn["average_rate"], lambda i: 0.3 * chance[i].standard_normal(),
+        drawn["delta"], drawn["average_rate"], lambda i: 0.3 * rng[i].standard_normal(),
     )  # fmt: skip
     for t in range(40):
         loops.move(list(range(p)) if order == "synchronous" else [t % p])
@@ -65,12 +65,12 @@ def follow(method, p=1, order="synchronous", steps=30, start=1.0, h=0.8, sigma=0
 
 
 def test_mdownpour_with_one_worker_looks_ahead_like_nesterov():
-    """With the misprint mended, its x̃ is MSGD's x + δv; as printed, δ = 0 would never move."""
+    """With the misprint fixed, its x̃ is MSGD's x + δv; as printed, δ = 0 would never move."""
     delta = 0.7
-    master = follow("mdownpour", eta=0.1, delta=delta)
+    server = follow("mdownpour", eta=0.1, delta=delta)
     alone = follow("msgd", eta=0.1, delta=delta)
     velocity = np.diff(alone.center, axis=0)
-    assert np.allclose(master.center[1:], alone.center[1:] + delta * velocity, atol=1e-12)
+    assert np.allclose(server.center[1:], alone.center[1:] + delta * velocity, atol=1e-12)
     assert np.allclose(
         follow("mdownpour", eta=0.1, delta=0.0).center, follow("sgd", eta=0.1).center, atol=1e-12
     )

@@ -14,8 +14,8 @@ LOST = Run.lost(MNIST, "the loss of worker 0 is nan at step 7")
 NEVER = math.inf
 
 
-def test_the_second_of_a_level_lies_between_two_photographs():
-    """Photographs at 0, 1, 2, 3, 4 s."""
+def test_time_to_accuracy_lies_between_two_snapshots():
+    """Snapshots at 0, 1, 2, 3, 4 s."""
     run = made_up(MNIST, accuracies=(0.1, 0.5, 0.6, 0.4, 0.9))
     assert metrics.time_to_accuracy(run, 0.55) == pytest.approx(1.5), "the first time of two"
     assert metrics.time_to_accuracy(run, 0.65) == pytest.approx(3.5)

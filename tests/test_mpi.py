@@ -46,7 +46,7 @@ def test_layers_and_copied_floats_carry_the_same_bytes():
 
 
 def test_a_worker_that_starts_elsewhere_or_draws_the_same_is_refused():
-    """Unless everybody is told of it: see `test_the_report_s_program_ends_when_time_is_up`."""
+    """Unless the objective says so: see `test_the_report_s_program_ends_when_time_is_up`."""
     assert run_program(2, "server", "misled").count("fine") == 3
 
 

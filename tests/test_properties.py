@@ -83,13 +83,13 @@ def test_alpha_zero_is_p_independent_runs(method, p, data):
     path = simulate.trajectory(settings, Quadratic(1, 1), 1.0, 20, "synchronous")
     for i in range(p):
         single = settings.replace(workers=1)
-        chance = _Stream(settings.seed, i)
-        alone = simulate.trajectory(single, chance, 1.0, 20, "round_robin")
+        noise = _Stream(settings.seed, i)
+        alone = simulate.trajectory(single, noise, 1.0, 20, "round_robin")
         assert np.allclose(path.workers[:, i], alone.workers[:, 0], atol=1e-12)
 
 
 class _Stream:
-    """h x²/2 with worker i's noise, whoever asks."""
+    """h x²/2 with worker i's noise, whichever worker asks."""
 
     def __init__(self, seed, worker):
         from easgd_lib.learning.datasets import generator

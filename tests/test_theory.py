@@ -319,7 +319,7 @@ def test_the_variance_in_the_end_solves_the_lyapunov_equation(seed):
 
 
 def test_lemma_71_where_its_formula_would_divide_by_zero():
-    # ηh = α = 0 (γ = φ = 1): nobody moves. h = 0 (γ = 1): a random walk. α = 0: no noise arrives.
+    # ηh = α = 0 (γ = φ = 1): none moves. h = 0 (γ = 1): a random walk. α = 0: no noise arrives.
     for t in (0, 1, 2, 7):
         for eta, alpha, h in ((0.0, 0.0, 1.0), (0.4, 0.0, 0.0), (0.0, 0.3, 1.0), (0.4, 0.0, 1.0)):
             start = [1.0, 4.0, -2.0]
@@ -350,7 +350,7 @@ def test_what_diverges_has_no_finite_limit():
     assert theory.center_variance(np.inf, 2, 3.0, 0.9, sigma=0) == 0  # no noise, no variance
     assert theory.center_mean(np.inf, 2, 0.5, 0.1, h=-1.0) == np.inf  # a hill, not a valley
     assert theory.center_mean(np.inf, 2, 0.5, 0.1, h=-1.0, x0=-9.0, center0=-1.0) == np.inf
-    # h = 0: the sum is conserved and everybody agrees on the mean, (2·4 + 1)/3.
+    # h = 0: the sum is conserved and all agree on the mean, (2·4 + 1)/3.
     agreed = theory.center_mean(np.inf, 2, 0.5, 0.1, h=0.0, x0=4.0, center0=1.0)
     assert agreed == pytest.approx(3, abs=1e-12)
 

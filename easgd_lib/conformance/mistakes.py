@@ -84,7 +84,7 @@ class LookBack(EAMSGD):
 
 
 class ForceInVelocity(EAMSGD):
-    """EASGD as a penalty under somebody else's momentum: the force is remembered for ever."""
+    """EASGD as a penalty under another optimizer's momentum: the force is remembered for ever."""
 
     def step(self) -> Step:
         force = (yield from self.force()) if self.exchange_is_due else 0.0

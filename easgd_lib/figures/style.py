@@ -8,7 +8,7 @@ PALETTE = sns.color_palette("colorblind")
 
 
 def style():
-    """One look for every figure: readable at half a page, in colour and in grey."""
+    """One look for every figure: readable at half a page, in color and in gray."""
     sns.set_theme(context="paper", style="ticks", font_scale=1.05)
     mpl.rcParams.update({
         "figure.dpi": 110,

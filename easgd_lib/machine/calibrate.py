@@ -41,8 +41,8 @@ CASES: dict[str, dict[str, Any]] = {
 
 def measure(engines: Engines) -> dict:
     """Time steps and exchanges on engines: the record that `TimeModel.calibrated` reads."""
-    everybody = engines.client[list(range(WORKERS))]
-    timed = {batch: np.concatenate(everybody.apply_sync(_steps, batch, STEPS)) for batch in BATCHES}
+    workers = engines.client[list(range(WORKERS))]
+    timed = {batch: np.concatenate(workers.apply_sync(_steps, batch, STEPS)) for batch in BATCHES}
     compute = {batch: times[:, 1].mean() for batch, times in timed.items()}
     per_image, step = np.polyfit(list(compute), list(compute.values()), 1)
     variation = timed[64][:, 1].std() / compute[64]

@@ -40,7 +40,7 @@ def version(command: str) -> str:
 
 
 def arguments(command: str) -> list[str]:
-    """What this mpiexec should be told; nothing, if it is not Open MPI's."""
+    """The arguments that this mpiexec needs; none, if it is not Open MPI's."""
     shown = version(command)
     ours = any(name in shown for name in ("Open MPI", "OpenRTE", "PRRTE", "prte"))
     return OPEN_MPI_ARGUMENTS if ours else []

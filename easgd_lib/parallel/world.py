@@ -19,7 +19,7 @@ IDLE_LIMIT = 3600.0  # and one in which the others are known to be training
 LONGEST_PAUSE = 5e-4  # seconds between two polls of a long wait
 FAILURE = 99  # message tag: "I failed, stop waiting for me"
 
-# Requests that nobody waits for any more. A message may still arrive: its buffer, which the
+# Requests that are no longer waited for. A message may still arrive: its buffer, which the
 # request keeps, must stay where it is.
 _ABANDONED: list = []
 

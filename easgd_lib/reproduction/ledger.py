@@ -38,7 +38,7 @@ def page(judged: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def told(judged: list[dict]) -> str:
+def to_text(judged: list[dict]) -> str:
     """Claims and verdicts as plain text, for a notebook's page."""
     parts = []
     for claim in judged:
@@ -56,14 +56,14 @@ def _table(judged: list[dict]) -> list[str]:
 
 
 def _entry(claim: dict) -> list[str]:
-    held, all_of_them = sum(each > 0 for each in claim["comparisons"]), len(claim["comparisons"])
+    holding, all_of_them = sum(each > 0 for each in claim["comparisons"]), len(claim["comparisons"])
     lines = [
         f"### {claim['id']}",
         "",
         f"*{claim['claim']}* ({claim['source']}; `{claim['command']}`)",
         "",
         f"**{claim['verdict']}**"
-        + (f" ({held} of {all_of_them} comparisons hold)" if all_of_them > 1 else "")
+        + (f" ({holding} of {all_of_them} comparisons hold)" if all_of_them > 1 else "")
         + f". Expected: {claim['expected']} {claim['why']}",
     ]
     measured = claim["measured"]

@@ -34,7 +34,7 @@ class TimeModel:
     step, per_image : float
         A gradient on b images and the step made of it: step + b · per_image.
     data_per_image : float
-        Drawing and standardising one image.
+        Drawing and standardizing one image.
     spread : float
         σ of the log-normal factor (mean 1) on every single compute time; 0: constant.
     stragglers, slowdown : int, float
@@ -133,7 +133,7 @@ def link_of(center: str) -> str:
 
 
 class Vote(NamedTuple):
-    """Asks all others whether anybody wants to stop; the answer is the same for all."""
+    """Asks all others whether any wants to stop; the answer is the same for all."""
 
     stop: bool
 
@@ -179,7 +179,7 @@ class Process:
     data, compute : float, iterator of floats
         Seconds before each gradient and of each gradient.
     note : callable
-        Told every `Span`.
+        Called with every `Span`.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """p workers in one process: the same methods, the same center, and every number repeats.
 
 Three clocks. *Synchronous*: all workers step together; what all of them ask for is answered
-before anybody goes on, so every pull of one step sees the same x̃. *Round robin*: one
+before any goes on, so every pull of one step sees the same x̃. *Round robin*: one
 worker at a time takes a whole step, in rank order. *Asynchronous*: virtual time, in which
 a model says how long computing and exchanging take (`clock.py`).
 """
@@ -42,7 +42,7 @@ BLOCK = 2_000_000  # normal deviates drawn at a time, all workers together
 
 
 class Trajectory(NamedTuple):
-    """Where everybody was, in float64.
+    """Where the workers and the center were, in float64.
 
     Attributes
     ----------
@@ -262,7 +262,7 @@ class _Noise:
 
 
 class VirtualWatch(Stopwatch):
-    """A worker's stopwatch, told the time by the clock."""
+    """A worker's stopwatch, set by the clock."""
 
     def __init__(self):
         super().__init__()
@@ -298,7 +298,7 @@ def train(
     settings : Settings
         ``center`` is the one to imitate; "local" serves one exchange at a time.
     report : callable
-        Told live numbers of worker 0.
+        Called with live numbers of worker 0.
     times : TimeModel, optional
         By default the one that `easgd calibrate` measured, with the KTH report's network: it
         says nothing of CIFAR-10's, which wants a model of its own.

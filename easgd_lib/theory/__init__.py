@@ -1,7 +1,7 @@
 """Closed forms: what α, τ, p and δ will do, known before anything is run.
 
 Every function takes plain numbers and, unless it says otherwise, NumPy arrays that
-broadcast: a heat map is one call. The workers minimise a quadratic h x²/2 (or, in the last
+broadcast: a heat map is one call. The workers minimize a quadratic h x²/2 (or, in the last
 two sections, multiplicative noise and the double well); only the product ηh matters for
 stability, so where h is not an argument it is 1. Nothing here draws a random number.
 

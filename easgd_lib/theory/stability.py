@@ -64,7 +64,7 @@ def admm_round_map(p: int, eta: Number, rho: Number) -> np.ndarray:
 
 
 def admm_round_robin_radius(p: int, eta: Number, rho: Number) -> Number:
-    """Spectral radius of one round of ADMM on x²/2: the colour of the paper's Figure 1.
+    """Spectral radius of one round of ADMM on x²/2: the color of the paper's Figure 1.
 
     Each worker's own map has radius 1, yet the round can have more. More than 1 explodes.
 
@@ -253,7 +253,7 @@ def synchronous_radius(
     require(np.asarray(p) >= 1, f"p must be at least 1: {p}")
     pair = spectral_radius(pair_map(eta, alpha, p * alpha, h, update))
     differences = np.abs(difference_factor(eta, alpha, h, update))
-    return np.maximum(pair, differences * (p > 1))  # one worker differs from nobody
+    return np.maximum(pair, differences * (p > 1))  # one worker has no other to differ from
 
 
 def synchronous_stable(p: Number, eta: Number, alpha: Number, h: Number = 1.0) -> Number:

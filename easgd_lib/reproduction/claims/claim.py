@@ -47,7 +47,7 @@ class Finding:
     Attributes
     ----------
     values : dict
-        What was measured: name to one number per seed (or one where no chance is involved).
+        What was measured: name to one number per seed (or one where nothing is random).
     comparisons : list of int
         1, 0 or −1 each; empty: it cannot be tested.
     why : str

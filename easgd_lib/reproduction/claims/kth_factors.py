@@ -98,8 +98,8 @@ def root_computes(records: Records) -> Finding:
     return Finding(
         {"images/s, server": clean.values, "images/s, root-computes": factor.values},
         [below(factor, clean) if slower > AT_FAULT else min(0, below(factor, clean))],
-        f"On two cores a master that computes takes them from its workers: {slower:.2f} times "
-        f"slower. On a machine with a core for the master it would cost less.",
+        f"On two cores a server that computes takes them from its workers: {slower:.2f} times "
+        f"slower. On a machine with a core for the server it would cost less.",
     )
 
 

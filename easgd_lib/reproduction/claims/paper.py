@@ -249,7 +249,7 @@ CLAIMS = [
     Claim(
         "paper-admm", "paper, section 4, Figure 1",
         "Round-robin ADMM can be unstable, even where each of its maps is stable.",
-        "Radii of the rounds as in the colour bars, to 5e-4; above 1 at η = .001, ρ = 2.5; each "
+        "Radii of the rounds as in the color bars, to 5e-4; above 1 at η = .001, ρ = 2.5; each "
         "single map's at most 1.",
         admm,
     ),

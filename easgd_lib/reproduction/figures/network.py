@@ -102,7 +102,7 @@ def describe(found: list[Stage], label: int) -> str:
         "a sheet (white) to the most (black). Modules stand on the arrows; those that keep the",
         "shape share a picture with the one before them. Small squares: the window of a",
         "convolution or a pooling, and the pixel that it becomes. A sheet of n × n pixels is drawn",
-        "with a side of √n, lest the last be too small; bars are not to scale.",
+        "with a side of √n, or the last would be too small; bars are not to scale.",
         "",
         f"{'stage':10}{'kind':21}{'output':15}{'parameters':>10}",
         *(f"{s.name:10}{s.kind:21}{s.shape:15}{s.parameters:10,}" for s in found),

@@ -16,7 +16,7 @@ Figure 5 of the paper, redrawn from Lemma 7.1: how far is the center from the mi
 Twenty-five heat maps of the center's mean squared error E(x̃_t − x*)². Rows: p = 1, 10, 100,
 1,000, 10,000 workers; columns: t = 1, 2, 10, 100 and infinitely many synchronous steps. In each
 map η runs from 0 to 2 to the right and β = pα from 0 to 2 upwards. f(x) = x²/2 with noise σ = 10,
-all start at x̃ = x^i = 1. Colour is logarithmic, from 0.001 (light) to 1,000 (dark red); black is
+all start at x̃ = x^i = 1. Color is logarithmic, from 0.001 (light) to 1,000 (dark red); black is
 more than that. Dashed: the largest β of Condition 17, above which the start is not forgotten.
 
 After one step every map is 1: the center has met neither force nor noise. After two, many
@@ -41,10 +41,10 @@ def paper_figure_5(maps: dict[tuple[int, float], np.ndarray], limits: dict[int, 
     rows, columns = (list(dict.fromkeys(key[i] for key in maps)) for i in (0, 1))
     figure = Figure(figsize=(8.6, 8.2), layout="constrained")
     grid = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
-    colours = sns.color_palette("YlOrRd", as_cmap=True).with_extremes(over="black", bad="black")
+    colors = sns.color_palette("YlOrRd", as_cmap=True).with_extremes(over="black", bad="black")
     for (p, t), axis in zip(maps, grid.flat, strict=True):
         image = axis.imshow(
-            maps[p, t], norm=LogNorm(1e-3, 1e3), cmap=colours, origin="lower", extent=(0, 2, 0, 2)
+            maps[p, t], norm=LogNorm(1e-3, 1e3), cmap=colors, origin="lower", extent=(0, 2, 0, 2)
         )
         axis.plot(*limits[p], color="white", lw=2.2, alpha=0.7)
         axis.plot(*limits[p], color="black", lw=1, ls="--")
@@ -82,7 +82,7 @@ def map_points(
     return table.round({"eta": 4, "beta": 4})
 
 
-# Of the paper's Figure 1: the ends of its colour bars, and the point that its text runs.
+# Of the paper's Figure 1: the ends of its color bars, and the point that its text runs.
 PAPER_FIGURE_1 = {3: (0.990, 1.001), 8: (0.990, 1.003)}
 EXPLODES = {"eta": 0.001, "rho": 2.5}
 
