@@ -20,7 +20,6 @@ OPTIONAL: dict[str, Any] = {
     "average_rate": 0.001,
 }  # options that not every method uses, and their defaults
 
-
 # As given, a field may be left out. As resolved, it has the type declared here wherever it is
 # used, and reads None where it is not: by this method, or for this budget.
 LEFT_OUT: Any = None
@@ -55,7 +54,7 @@ class Settings:
     average_rate: float = LEFT_OUT  # a, of moving averages (default 0.001)
     gamma: float = 0.0  # γ, decay η/(1 + γt)^½
     batch_size: int = 64
-    data: str = LEFT_OUT  # a name in `sources.DATASETS`, or "module:attribute"
+    data: str = LEFT_OUT  # in `sources.DATASETS`, or your own; left out: MNIST, else the sample
     center: str = "window"  # where x̃ lives: a name in `center.CENTERS`, or "module:attribute"
     objective: str | None = None  # "module:attribute"; None: the images' own
     order: str = LEFT_OUT  # of exchanges (default: the center's first, mostly "asynchronous")
