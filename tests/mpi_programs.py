@@ -95,7 +95,11 @@ def quadratics(world: World, kind: str):
             for variant in VARIANTS if method in ("easgd", "eamsgd") else [None]:
                 if kind_of(kind).replicas and METHODS[method].server_optimizer(AnySettings):
                     continue
-                options = OPTIONS[method] | {"variant": variant, "center": kind, "order": order}
+                options = OPTIONS.get(method, {}) | {
+                    "variant": variant,
+                    "center": kind,
+                    "order": order,
+                }
                 settings = Settings(method, workers=p, eta=0.1, gamma=0.01, seed=3, **options)
                 quadratic(world, kind, order, settings, d=7, steps=30)
         for d in (1, 13, 486_610, 1_000_001):
