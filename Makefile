@@ -31,7 +31,8 @@ reproduce: setup
 
 # Lint, types, and every test that starts no process: under a minute, before each commit.
 quick: check
-	@python -m pytest tests -q -n 2 -m "not mpi and not engines and not slow"
+	@python -m pytest tests -q -n 2 --hypothesis-profile quick \
+	  -m "not mpi and not engines and not slow"
 
 # What has processes of its own gets the cores to itself.
 test: setup

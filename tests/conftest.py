@@ -1,8 +1,11 @@
 """Fixtures that several test files use."""
 
 import pytest
+from hypothesis import settings
 
 from helpers import leaving_nothing
+
+settings.register_profile("quick", max_examples=15)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import nbformat
 import pytest
-from nbgrader.api import Gradebook
 
 pytestmark = pytest.mark.slow
 COURSE = Path(__file__).parents[1] / "notebooks" / "assignments"
@@ -145,6 +144,8 @@ def course(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def scores(course) -> dict[str, dict[str, float]]:
     """The marks in the gradebook: of each student, for each cell of tests."""
+    from nbgrader.api import Gradebook  # slow to load, and only for this
+
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}", "easgd") as gradebook:
         found = {}
         for submission in gradebook.assignment_submissions(NAME):

@@ -123,6 +123,7 @@ def test_compute_times_keep_their_mean():
     assert stdev(np.log(drawn)) == pytest.approx(0.4, rel=0.03)
 
 
+@pytest.mark.slow
 def test_p_cores_take_as_long_for_p_times_the_batch_as_one_core_for_the_batch():
     """On the clock: a step of 1 + 32 · 0.1 s, and 32 · 0.05 s of data before it."""
     times = TimeModel(step=1.0, per_image=0.1, data_per_image=0.05, spread=0.2)
