@@ -103,7 +103,7 @@ class Name(click.ParamType):
 def train(workers: int | None, out: Path | None, simulate: bool, time_model: Path | None, **given):
     """Train a network with one method, and say how good the center is.
 
-    The network is the report's; for cifar10 the paper's, with its crops, flips and dropout.
+    The network is the KTH report's; for cifar10 the paper's, with its crops, flips and dropout.
 
     \b
     easgd train --method eamsgd --workers 2 --tau 10 --eta 0.02 --delta 0.9 --seconds 25

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from easgd_lib.learning.sources import CIFAR10
 
-CONVNET_PARAMETERS = 780 + 30_040 + 80 + 448_700 + 7_010  # the report prints 4866100
+CONVNET_PARAMETERS = 780 + 30_040 + 80 + 448_700 + 7_010  # the KTH report prints 4866100
 PAPERNET_PARAMETERS = 4_864 + 204_928 + 73_792 + 65_792 + 2_570
 
 

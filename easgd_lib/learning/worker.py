@@ -1,6 +1,6 @@
 """One worker: draw a batch, gradient where the method asks, exchange when τ divides t, move.
 
-The loop is written once. `Worker` neither knows where the center lives nor which method
+The loop is written once. `Worker` neither knows where the center variable x̃ lives nor which method
 it runs; what it adds is what surrounds a method: the stopwatch, the log, the snapshots.
 """
 

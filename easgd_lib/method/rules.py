@@ -5,7 +5,7 @@ knows no worker, no network and no message. A vector is anything with array
 arithmetic: a NumPy array, a torch tensor, a plain float. Shapes broadcast, so a
 rule applied to all workers at once, ``x`` of shape (p, d), is the same rule.
 
-Equation numbers without a name are the report's (Vicente and Lindé, 2024);
+Equation numbers without a name are the KTH report's (Vicente and Lindé, 2024);
 "paper (5)" is Zhang, Choromanska and LeCun, *Deep learning with Elastic
 Averaging SGD*, NeurIPS 2015, arXiv:1412.6651.
 """

@@ -54,6 +54,7 @@ class World:
     def __init__(self, comm, limit: float = WAIT_LIMIT):
         self.comm, self.limit = comm, limit
         self.rank, self.size = comm.rank, comm.size
+        self._parts: list[World] = []
 
     @classmethod
     def of(cls, ranks: int) -> "World":
@@ -67,11 +68,14 @@ class World:
     def last(self, ranks: int) -> "World":
         """The last `ranks` of these ranks, apart from all other traffic."""
         group = self.comm.group.Incl(list(range(self.size - ranks, self.size)))
-        return World(self.comm.Create_group(group), self.limit)
+        self._parts.append(World(self.comm.Create_group(group), self.limit))
+        return self._parts[-1]
 
     def free(self):
-        """Give the communicator back to MPI, where nothing abandoned may still need it."""
+        """Give the communicators back to MPI, unless something abandoned may still need them."""
         if not _ABANDONED:
+            for part in self._parts:
+                part.free()
             self.comm.Free()
 
     def wait(self, ready: Callable[[], bool], what: str, limit: float | None = None):

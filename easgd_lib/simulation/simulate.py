@@ -3,7 +3,8 @@
 Three clocks. *Synchronous*: all workers step together; what all of them ask for is answered
 before any goes on, so every pull of one step sees the same x̃. *Round robin*: one
 worker at a time takes a whole step, in rank order. *Asynchronous*: virtual time, in which
-a model says how long computing and exchanging take (`clock.py`).
+a model says how long computing and exchanging take, stragglers included (`clock.py`); what
+that does to the staleness of pushes can then be seen.
 """
 
 import time

@@ -1,5 +1,7 @@
 """Closed forms: what α, τ, p and δ will do, known before anything is run.
 
+α is the moving rate, τ the communication period, p the number of workers, δ the momentum.
+
 Every function takes plain numbers and, unless it says otherwise, NumPy arrays that
 broadcast: a heat map is one call. The workers minimize a quadratic h x²/2 (or, in the last
 two sections, multiplicative noise and the double well); only the product ηh matters for

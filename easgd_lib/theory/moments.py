@@ -1,4 +1,4 @@
-"""How noisy is the center? Its mean and variance on a quadratic, and the bound for a convex f."""
+"""How noisy is the center variable x̃? Mean, variance on a quadratic; a bound for a convex f."""
 
 import numpy as np
 

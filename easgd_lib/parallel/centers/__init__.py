@@ -1,4 +1,4 @@
-"""Where x̃ lives on MPI: one file a center. `method.center.CENTERS` is the table of them."""
+"""Where the center variable x̃ lives on MPI, one file a center; `CENTERS` is their table."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The center on every rank: replicas of x̃ that move by the same all-reduced sum."""
+"""The center variable x̃ on every rank: replicas that move by the same all-reduced sum."""
 
 import torch
 from mpi4py import MPI

@@ -1,4 +1,4 @@
-"""A parameter server: rank 0 owns the center x̃, serves the workers and does not train."""
+"""A parameter server: rank 0 owns the center variable x̃, serves the workers and does not train."""
 
 from collections.abc import Iterable
 from itertools import cycle

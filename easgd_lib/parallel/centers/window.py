@@ -1,4 +1,4 @@
-"""The center x̃ in memory that all ranks share: no server, the workers move it themselves.
+"""The center variable x̃ in memory that all ranks share: no server, the workers move it themselves.
 
 The memory is an MPI window, but no one-sided MPI call moves x̃ (no `MPI_Accumulate`): a rank
 reads it, and adds to it under a lock of the kernel's, as threads of one process would.

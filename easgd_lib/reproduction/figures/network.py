@@ -1,4 +1,4 @@
-"""The report's Figure 2: its network, drawn from what a digit leaves in each of its modules."""
+"""The KTH report's Figure 2: its network, drawn from what a digit leaves in each of its modules."""
 
 from functools import partial
 from itertools import groupby, pairwise
