@@ -7,8 +7,8 @@ import pytest
 from easgd_lib.paths import ROOT
 
 PAGES = ("README.md", "CONTRIBUTING.md", "data/README.md", "notebooks/assignments/README.md")
-MADE_LATER = ("cifar-10-batches-py/", "figures/quick/", "data/runs/quick/", "runs/quick/", "feedback/", "release/",
-              "submitted/")  # fmt: skip
+MADE_LATER = ("cifar-10-batches-py/", "figures/quick/", "data/runs/quick/", "runs/quick/",
+              "feedback/", "release/", "submitted/")  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES)
