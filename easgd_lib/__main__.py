@@ -337,6 +337,7 @@ def _print_runs(runs: dict):
 
 def main() -> None:
     """Entry point: whatever is wrong reaches the user as one line on stderr, status 2."""
+    sys.path.append(os.getcwd())  # where a user's own modules lie; `python -m` looks there too
     try:
         app(standalone_mode=False)
     except click.exceptions.Abort:

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -185,3 +186,43 @@ def test_a_taken_port_is_one_line(tmp_path):
         arguments = ("train", "--method", "easgd", "--data", "sample", "--steps", "3")
         ran = easgd(*arguments, IPYTHONDIR=str(tmp_path))
     assert_one_line(ran, "did not start (Controller stopped", "ports", "taken")
+
+
+MINE = """
+from easgd_lib.learning.objectives import ImageClassification
+from easgd_lib.learning.sources import Source, read_sample
+from easgd_lib.method.algorithms import EASGD
+from easgd_lib.method.center import CENTERS
+
+
+class HalfForce(EASGD):
+    def force(self):
+        return 0.5 * (yield from super().force())
+
+
+class Halved(ImageClassification):
+    def gradient(self, x, batch):
+        return 0.5 * super().gradient(x, batch)
+
+
+CENTER = CENTERS["server"]._replace(orders=("round_robin",))
+FEW = Source(100, 100, 0.13, 0.31, read=lambda: tuple(part[:100] for part in read_sample()))
+"""
+OWN = [f"--{what}=mine:{name}" for what, name in (
+    ("method", "HalfForce"), ("center", "CENTER"), ("objective", "Halved"), ("data", "FEW"),
+)]  # fmt: skip
+
+
+def test_four_parts_of_ones_own_from_the_folder_one_stands_in(tmp_path, monkeypatch, nothing_left):
+    """A method, a center, an objective and a data set, by name, on engines that `easgd` starts."""
+    (tmp_path / "mine.py").write_text(MINE)
+    command = str(Path(sys.executable).with_name("easgd"))
+    ran = subprocess.run(
+        [command, "train", *OWN, "--steps=8", "--tau=2", "--snapshots=1", "--out=run.json"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    monkeypatch.syspath_prepend(tmp_path)  # a record names its parts: reading it imports them
+    run = easgd_lib.Run.load(tmp_path / "run.json")
+    assert (run.exchanges, run.settings.order) == (2 * 4, "round_robin")
+    assert run.environment["data"].startswith("mine:FEW, 100 training")
