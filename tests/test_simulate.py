@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from easgd_lib import Settings, simulate
+from easgd_lib import Settings, datasets, simulate
 from easgd_lib.errors import NotFinite
 from easgd_lib.learning.objectives import Quadratic
 
@@ -73,6 +73,35 @@ def test_noise_is_each_worker_s_own_and_repeats():
         Settings("sgd", eta=0.1, seed=4), Quadratic(1, 1), 1.0, 30, "synchronous"
     )
     assert np.allclose(alone.workers[:, 0], one.workers[:, 0], atol=1e-12)
+
+
+class AnyNoise:
+    """Draws with whatever a NumPy generator has; shapes by name and by place, arrays as means."""
+
+    def gradient(self, x, generator):
+        noise = generator.laplace(0.0, 0.3, np.shape(x)) + generator.integers(2, size=np.shape(x))
+        return generator.normal(x, 0.1, np.shape(x)) + noise * generator.standard_gamma(2, x.shape)
+
+
+def test_an_objective_may_draw_with_any_method_of_a_generator():
+    """All together, without a force: each worker is a loop of its own, with its own generator."""
+    settings = Settings("easgd", workers=3, eta=0.1, alpha=0.0, seed=5)
+    start = np.arange(6.0).reshape(3, 2)
+    path = simulate.trajectory(settings, AnyNoise(), start, 20, "synchronous")
+    for i, x in enumerate(start):
+        generator = datasets.generator(5, i)
+        for _ in range(20):
+            x = x - 0.1 * AnyNoise().gradient(x, generator)
+        assert np.array_equal(path.workers[-1, i], x)
+
+
+def test_a_draw_without_a_shape_is_refused():
+    class Shapeless:
+        def gradient(self, x, generator):
+            return x + generator.normal()
+
+    with pytest.raises(TypeError, match=r"normal must be asked for a shape"):
+        simulate.trajectory(Settings("easgd", workers=3), Shapeless(), 1.0, 2, "synchronous")
 
 
 def test_starts_of_every_shape():

@@ -1,11 +1,6 @@
-"""What the workers minimize. Every objective has `gradient(x, …)`, a fresh draw per call.
-
-Where ``broadcasts`` is true, the simulator may ask for all workers at once: x is then (p, d), and
-nothing but ``generator.standard_normal(shape)`` may be drawn. Else it asks for one by one.
-"""
+"""What the workers minimize. Every objective has `gradient(x, …)`, a fresh draw per call."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -27,7 +22,6 @@ class Quadratic:
     The model of the paper's section 7, in one or, coordinate by coordinate, d dimensions.
     """
 
-    broadcasts: ClassVar[bool] = True
     h: float = 1.0
     sigma: float = 0.0
 
@@ -58,7 +52,6 @@ class DoubleWell:
     Two minima, ±1, and a maximum between: the smallest case where workers can disagree.
     """
 
-    broadcasts: ClassVar[bool] = True
     sigma: float = 0.0
 
     def gradient(self, x: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -83,8 +83,8 @@ def trajectory(
     settings : Settings
         Method, p, η, α, τ, δ, γ and the seed of the noise.
     objective
-        Has ``gradient(x, generator)``, such as `objectives.Quadratic`; it may draw from the
-        NumPy generator as it likes.
+        Has ``gradient(x, generator)``, such as `objectives.Quadratic`. Where workers step
+        together x is (p, d); the generator has every method of NumPy's that takes a shape.
     start : scalar, (d,) or (p, d) array
         Where the workers start; the center starts at their mean.
     steps : int
@@ -143,7 +143,7 @@ class _Followed:
     def together(self):
         """All workers are one method whose x is (p, d): the rules broadcast."""
         one = self.method(self.start, self.settings)
-        gradients = self._gradients()
+        noise: Any = _Noise(self.settings.seed, self.p, self.steps)
 
         def answer(request: Request) -> Any:
             match request:
@@ -155,21 +155,12 @@ class _Followed:
                 case Push(change):
                     self.center.push(change.sum(0))
                 case Gradient(at):
-                    return gradients(at)
+                    return self.objective.gradient(at, noise)
 
         self._see([one])
         for _ in range(self.steps):
             carry_out(one.step(), answer)
             self._see([one])
-
-    def _gradients(self) -> Callable[[np.ndarray], np.ndarray]:
-        """The gradients of all workers, (p, d), at their points; worker i draws its own noise."""
-        if getattr(self.objective, "broadcasts", False):
-            return partial(
-                _gradient, self.objective, _Noise(self.settings.seed, self.p, self.steps)
-            )
-        each = self._each()[1]
-        return lambda at: np.array([gradient(x) for gradient, x in zip(each, at, strict=True)])
 
     def _each(self) -> tuple[list[SGD], list[Callable]]:
         """The workers one by one, and the gradient that each of them sees."""
@@ -231,21 +222,47 @@ class _Followed:
         )
 
 
-def _gradient(objective, noise: Any, x: np.ndarray) -> np.ndarray:
+def _gradient(objective, noise: np.random.Generator, x: np.ndarray) -> np.ndarray:
     return objective.gradient(x, noise)
 
 
 class _Noise:
     """All workers' generators as one: row i of what it draws is worker i's own stream.
 
-    Drawn in blocks of steps, which changes no number: a generator that draws many
-    deviates at once draws the same ones.
+    It has every method of a NumPy generator that takes a shape: asked for (p, …), it asks each
+    worker's generator for (…). Normal deviates are drawn in blocks of steps, which changes no
+    number: a generator that draws many at once draws the same ones.
     """
 
     def __init__(self, seed: int, p: int, steps: int):
         self.generators = [datasets.generator(seed, worker) for worker in range(p)]
         self.steps = steps
         self._normal: Iterator[np.ndarray] | None = None
+
+    def __getattr__(self, name: str) -> Callable[..., np.ndarray]:
+        return partial(self._draw, name)
+
+    def _draw(self, name: str, *arguments, **named) -> np.ndarray:
+        """A row from each worker's generator. An argument with a row for each is dealt out too."""
+        p = len(self.generators)
+
+        def row(i: int, value):
+            if isinstance(value, np.ndarray) and value.ndim > 1 and len(value) == p:
+                return value[i]
+            return value[1:] if isinstance(value, tuple) else value
+
+        if (p,) not in (
+            value[:1] for value in (*arguments, *named.values()) if type(value) is tuple
+        ):
+            raise TypeError(f"generator.{name} must be asked for a shape (p, …), such as x.shape")
+        rows = [
+            getattr(generator, name)(
+                *(row(i, value) for value in arguments),
+                **{key: row(i, value) for key, value in named.items()},
+            )
+            for i, generator in enumerate(self.generators)
+        ]
+        return np.array(rows)
 
     def standard_normal(self, shape: tuple[int, int]) -> np.ndarray:
         """(p, d), as every worker would draw (d,)."""
