@@ -44,7 +44,7 @@ LONGEST_FILE = 300  # lines
 LONGER = {
     "method/settings.py": 330,
     "simulation/clock.py": 340,
-    "simulation/simulate.py": 440,
+    "simulation/simulate.py": 410,
     "method/algorithms.py": 370,
     "__main__.py": 370,
     "reproduction/claims/kth.py": 400,
@@ -58,7 +58,7 @@ INTERNAL = {
     "__main__", "method.extension",
     "parallel.centers", "parallel.centers.allreduce", "parallel.centers.channel",
     "parallel.centers.server", "parallel.centers.window", "parallel.launcher",
-    "parallel.mpiexec", "parallel.rank", "parallel.watchdog", "parallel.world",
+    "parallel.mpiexec", "parallel.rank", "simulation.noise", "parallel.watchdog", "parallel.world",
     "reproduction.figures", "reproduction.redraw", "reproduction.reproduce",
 }  # fmt: skip
 SHOWN_WHOLE = ("theory", "figures", "reproduction.claims", "reproduction.experiments",

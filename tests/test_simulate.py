@@ -80,7 +80,8 @@ class AnyNoise:
 
     def gradient(self, x, generator):
         noise = generator.laplace(0.0, 0.3, np.shape(x)) + generator.integers(2, size=np.shape(x))
-        return generator.normal(x, 0.1, np.shape(x)) + noise * generator.standard_gamma(2, x.shape)
+        noise = noise * generator.standard_gamma(2, x.shape) + generator.standard_normal(x.shape)
+        return generator.normal(x, 0.1, size=np.shape(x)) + noise
 
 
 def test_an_objective_may_draw_with_any_method_of_a_generator():

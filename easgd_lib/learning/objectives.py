@@ -1,6 +1,7 @@
 """What the workers minimize. Every objective has `gradient(x, …)`, a fresh draw per call."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ class Quadratic:
     The model of the paper's section 7, in one or, coordinate by coordinate, d dimensions.
     """
 
+    only_normal: ClassVar[bool] = True  # draws nothing but standard normal deviates
     h: float = 1.0
     sigma: float = 0.0
 
@@ -52,6 +54,7 @@ class DoubleWell:
     Two minima, ±1, and a maximum between: the smallest case where workers can disagree.
     """
 
+    only_normal: ClassVar[bool] = True  # draws nothing but standard normal deviates
     sigma: float = 0.0
 
     def gradient(self, x: np.ndarray, generator: np.random.Generator) -> np.ndarray:

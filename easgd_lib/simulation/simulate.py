@@ -8,7 +8,7 @@ that does to the staleness of pushes can then be seen.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from itertools import count
@@ -38,8 +38,7 @@ from easgd_lib.simulation.clock import (
     link_of,
     run,
 )
-
-BLOCK = 2_000_000  # normal deviates drawn at a time, all workers together
+from easgd_lib.simulation.noise import Noise, NormalNoise
 
 
 class Trajectory(NamedTuple):
@@ -143,7 +142,8 @@ class _Followed:
     def together(self):
         """All workers are one method whose x is (p, d): the rules broadcast."""
         one = self.method(self.start, self.settings)
-        noise: Any = _Noise(self.settings.seed, self.p, self.steps)
+        seed, normal = self.settings.seed, getattr(self.objective, "only_normal", False)
+        noise: Any = NormalNoise(seed, self.p, self.steps) if normal else Noise(seed, self.p)
 
         def answer(request: Request) -> Any:
             match request:
@@ -224,59 +224,6 @@ class _Followed:
 
 def _gradient(objective, noise: np.random.Generator, x: np.ndarray) -> np.ndarray:
     return objective.gradient(x, noise)
-
-
-class _Noise:
-    """All workers' generators as one: row i of what it draws is worker i's own stream.
-
-    It has every method of a NumPy generator that takes a shape: asked for (p, …), it asks each
-    worker's generator for (…). Normal deviates are drawn in blocks of steps, which changes no
-    number: a generator that draws many at once draws the same ones.
-    """
-
-    def __init__(self, seed: int, p: int, steps: int):
-        self.generators = [datasets.generator(seed, worker) for worker in range(p)]
-        self.steps = steps
-        self._normal: Iterator[np.ndarray] | None = None
-
-    def __getattr__(self, name: str) -> Callable[..., np.ndarray]:
-        return partial(self._draw, name)
-
-    def _draw(self, name: str, *arguments, **named) -> np.ndarray:
-        """A row from each worker's generator. An argument with a row for each is dealt out too."""
-        p = len(self.generators)
-
-        def row(i: int, value):
-            if isinstance(value, np.ndarray) and value.ndim > 1 and len(value) == p:
-                return value[i]
-            return value[1:] if isinstance(value, tuple) else value
-
-        if (p,) not in (
-            value[:1] for value in (*arguments, *named.values()) if type(value) is tuple
-        ):
-            raise TypeError(f"generator.{name} must be asked for a shape (p, …), such as x.shape")
-        rows = [
-            getattr(generator, name)(
-                *(row(i, value) for value in arguments),
-                **{key: row(i, value) for key, value in named.items()},
-            )
-            for i, generator in enumerate(self.generators)
-        ]
-        return np.array(rows)
-
-    def standard_normal(self, shape: tuple[int, int]) -> np.ndarray:
-        """(p, d), as every worker would draw (d,)."""
-        self._normal = self._normal or self._normals(shape[1])
-        return next(self._normal)
-
-    def _normals(self, d: int) -> Iterator[np.ndarray]:
-        p = len(self.generators)
-        n = max(1, min(self.steps, BLOCK // (p * d)))
-        block = np.empty((p, n, d))
-        while True:
-            for mine, generator in zip(block, self.generators, strict=True):
-                generator.standard_normal(out=mine)
-            yield from np.ascontiguousarray(block.swapaxes(0, 1))
 
 
 class VirtualWatch(Stopwatch):
