@@ -34,10 +34,10 @@ quick: check
 	@python -m pytest tests -q -n 2 --hypothesis-profile quick \
 	  -m "not mpi and not engines and not slow"
 
-# What has processes of its own gets the cores to itself.
+# What trains, or has processes of its own, gets the cores to itself.
 test: setup
-	@python -m pytest tests -n 2 --dist loadfile -m "not mpi and not engines"
-	@python -m pytest tests -m "mpi or engines"
+	@python -m pytest tests -n 2 -m "not mpi and not engines and not slow"
+	@python -m pytest tests -m "mpi or engines or slow"
 	@$(MAKE) --no-print-directory notebooks-check
 
 check: setup
