@@ -60,8 +60,8 @@ INTERNAL = {
     "parallel.mpiexec", "parallel.rank", "simulation.noise", "parallel.watchdog", "parallel.world",
     "reproduction.figures", "reproduction.redraw", "reproduction.reproduce",
 }  # fmt: skip
-SHOWN_WHOLE = ("theory", "figures", "parallel.centers", "reproduction.claims", "reproduction.experiments",
-               "reproduction.kth", "reproduction.figures")  # fmt: skip
+SHOWN_WHOLE = ("theory", "figures", "parallel.centers", "reproduction.claims",
+               "reproduction.experiments", "reproduction.kth", "reproduction.figures")  # fmt: skip
 
 
 def imports(path: Path) -> list[tuple[str, int, bool]]:
