@@ -251,7 +251,7 @@ def network(world: World, kind: str, order: str):
     for x, worker in zip(found, workers, strict=True):
         assert np.allclose(x, worker.method.x.numpy(), rtol=0, atol=1e-12)
     assert np.allclose(final, workers[0].center.snapshot().numpy(), rtol=0, atol=1e-12)
-    assert abs(final - start.numpy()).max() > 1e-3, "nothing was learnt"
+    assert abs(final - start.numpy()).max() > 1e-3, "nothing was learned"
 
 
 def failures(world: World, kind: str):

@@ -1,4 +1,4 @@
-"""One look for every figure, readable in color and in grey."""
+"""One look for every figure, readable in color and in gray."""
 
 import matplotlib as mpl
 import seaborn as sns

@@ -127,7 +127,7 @@ class ImageClassification:
 
     @torch.no_grad()
     def forward(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """The network's logits on a batch, (n, 10), and nothing learnt from it."""
+        """The network's logits on a batch, (n, 10), and nothing learned from it."""
         return self.network(batch[0])
 
     def gradient(self, x: Tensor, batch: tuple[Tensor, Tensor]) -> Tensor:

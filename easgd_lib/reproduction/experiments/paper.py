@@ -236,7 +236,7 @@ NINETY_NINE = Experiment(
 
 SIXTEEN = Experiment(
     "sixteen",
-    "Sixteen workers with momentum on the full MNIST, one epoch each: how soon is it learnt?",
+    "Sixteen workers with momentum on the full MNIST, one epoch each: how soon is it learned?",
     "virtual",
     lambda size: {"data": size.digits, "epochs": 1.0, "snapshots": 24},
     lambda size, rates: {} if size.quick else {

@@ -98,7 +98,7 @@ def describe(found: list[Stage], label: int) -> str:
         "",
         f"From left to right, a handwritten {label} of the sample goes through it. Stacks of",
         f"sheets are maps, the first {SHEETS} of a stage; upright bars are vectors, a cell a",
-        "number; beside the last stand the digits 0 to 9. Grey is what is there, from the least of",
+        "number; beside the last stand the digits 0 to 9. Gray is what is there, from the least of",
         "a sheet (white) to the most (black). Modules stand on the arrows; those that keep the",
         "shape share a picture with the one before them. Small squares: the window of a",
         "convolution or a pooling, and the pixel that it becomes. A sheet of n × n pixels is drawn",

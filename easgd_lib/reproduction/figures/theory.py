@@ -22,7 +22,7 @@ more than that. Dashed: the largest β of Condition 17, above which the start is
 After one step every map is 1: the center has met neither force nor noise. After two, many
 workers show a light curve, ηβ = 1, where the mean happens to be 0 just then. With one worker the
 upper right turns black, down to the dashed curve. Each row below is lighter: the noise falls
-as 1/p, and the stable region grows towards the whole square. In the last column it is lightest
+as 1/p, and the stable region grows toward the whole square. In the last column it is lightest
 along the lower and the left edge, at small β and small η.
 """
 
