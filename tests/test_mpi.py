@@ -32,7 +32,7 @@ def test_pushes_from_four_ranks_lose_nothing(center):
 
 
 @pytest.mark.parametrize("center", ON_MPI)
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("workers", [1, 3])
 def test_mpi_is_the_simulator_on_a_quadratic(center, workers):
     run_program(workers, center, "quadratics")
 
@@ -51,9 +51,7 @@ def test_a_worker_that_starts_elsewhere_or_draws_the_same_is_refused():
     assert run_program(2, "server", "misled").count("fine") == 3
 
 
-@pytest.mark.parametrize(
-    ("workers", "center"), [(2, "window"), (3, "server"), (4, "window"), (4, "allreduce")]
-)
+@pytest.mark.parametrize(("workers", "center"), [(2, "window"), (3, "server"), (4, "allreduce")])
 def test_mpi_is_the_simulator_on_the_network(workers, center):
     run_program(workers, center, "networks")
 
