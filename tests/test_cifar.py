@@ -202,6 +202,7 @@ def run_main(monkeypatch, *arguments: str):
     __main__.main()
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_in_virtual_time_with_a_model_of_its_own(
     folder, monkeypatch, tmp_path, capsys
 ):

@@ -140,6 +140,7 @@ def test_the_best_rate_has_the_smallest_error_and_did_not_diverge():
         assert BY_PERIOD.grid(FULL, best_rates(FULL))[EASGD]["eta"] == then
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("runs")
 def test_nothing_missing_takes_no_time():
     assert conduct.estimate(QUICK, SPEED).minutes > 0
@@ -150,6 +151,7 @@ def test_nothing_missing_takes_no_time():
     assert conduct.fitted(QUICK, SPEED, minutes=0) == QUICK
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("runs")
 def test_what_is_made_to_fit_fits_unless_nothing_smaller_is_left():
     whole = conduct.estimate(FULL, SPEED).minutes

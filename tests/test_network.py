@@ -93,6 +93,7 @@ def test_same_start_and_different_batches():
     assert digest(other.start) != digest(workers[0].start)
 
 
+@pytest.mark.slow
 def test_evaluating_does_not_depend_on_what_was_evaluated_before():
     evaluator = Evaluator(datasets.load("sample"))
     one, two = (Flat(models.build(seed)).vector for seed in (1, 2))
