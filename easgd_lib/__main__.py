@@ -92,6 +92,7 @@ class Name(click.ParamType):
 @_option("--precision", choices.PRECISIONS, "Of the arithmetic.")
 @_option("--threads", int, "Per worker.  [the cores shared out]")
 @_option("--snapshots", int, "Points on the center's curve, evaluated after training.")
+@_option("--if-worker-dies", choices.IF_WORKER_DIES, "Go on without it (α stays), or stop.")
 @click.option("--simulate", is_flag=True, help="In this process, p workers in virtual time.")
 @click.option(
     "--time-model",
@@ -318,7 +319,7 @@ def _print_runs(runs: dict):
         table.add_row(
             run.settings.method if name == "run" else name,
             f"{run.final_test_accuracy:.2%}",
-            f"{run.final('test_accuracy', 0):.2%}" if both else "",
+            f"{run.final('test_accuracy', run.evaluated_worker):.2%}" if both else "",
             f"{run.images_per_second:,.0f}",
             f"{communication_fraction(run):.1%}",
             f"{run.exchanges:,}",
@@ -332,7 +333,17 @@ def _print_runs(runs: dict):
     if "real_seconds" in first:
         real = f"{first['real_seconds']:.0f} real ones in this process"
         console.print(f"seconds and images/s are virtual, a core for each worker; it took {real}")
+    for run in runs.values():
+        for loss in run.workers_lost:
+            console.print(_loss(loss))
     console.print(f"data: {first['data']} ({first['data_from']})")
+
+
+def _loss(loss: dict) -> str:
+    """One worker that was lost, in words."""
+    who = "the server" if loss["worker"] < 0 else f"worker {loss['worker']}"
+    when = f"at step {loss['step']}, after {loss['seconds']:.1f} s"
+    return f"{who} {loss['why']} {when}: the others went on, β and p as set"
 
 
 def main() -> None:
@@ -340,18 +351,24 @@ def main() -> None:
     sys.path.append(os.getcwd())  # where a user's own modules lie; `python -m` looks there too
     try:
         app(standalone_mode=False)
+        status = 0
     except click.exceptions.Abort:
-        sys.exit(130)
+        status = 130
     except KeyboardInterrupt:
         print("easgd: interrupted", file=sys.stderr)
-        sys.exit(130)
+        status = 130
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(2)
+        status = 2
     except click.ClickException as error:
-        sys.exit(_complain(error.format_message()))
+        status = _complain(error.format_message())
     except EasgdError as error:
-        sys.exit(_complain(str(error)))
+        status = _complain(str(error))
+    if "easgd_lib.parallel.world" in sys.modules:
+        from easgd_lib.parallel.world import leave
+
+        leave(status)
+    sys.exit(status)
 
 
 def _complain(message: str) -> int:

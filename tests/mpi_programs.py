@@ -159,7 +159,7 @@ def piecewise(sizes: list[int], elements: bool) -> CenterKind:
         return PiecewiseChannel(world, sizes, elements)
 
     return CenterKind(
-        lambda world, start, protocol, _: ServerCenter(world, start, channel(world)),
+        lambda world, start, protocol, _: ServerCenter(world, start, protocol, channel(world)),
         lambda world, start, protocol, _: Server(
             world, LocalCenter(start, protocol), channel(world)
         ).run(),

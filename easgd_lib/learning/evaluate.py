@@ -88,10 +88,10 @@ def images_per_vector(data: str) -> int:
     return source_of(data).test_images + TRAIN_SUBSET + STATISTICS_SUBSET
 
 
-def jobs(snapshots: list[Snapshot], *, with_worker: bool) -> list[tuple]:
-    """What there is to evaluate: (seconds, step, worker, vector), center first, then worker 0."""
+def jobs(snapshots: list[Snapshot], *, with_worker: bool, worker: int = 0) -> list[tuple]:
+    """What there is to evaluate: (seconds, step, worker, vector), center first, then the worker."""
     centers = [(s.seconds, s.step, CENTER, s.center) for s in snapshots]
-    return centers + [(s.seconds, s.step, 0, s.x) for s in snapshots if with_worker]
+    return centers + [(s.seconds, s.step, worker, s.x) for s in snapshots if with_worker]
 
 
 def carry_out(data: Dataset, jobs: list[tuple]) -> list[dict]:

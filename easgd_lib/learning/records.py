@@ -4,8 +4,8 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -46,6 +46,10 @@ class Run:
         Where it ran: data, versions, cores, threads, MPI.
     diverged : str
         What became infinite, and when; empty for a run that ended well.
+    workers_lost : list of dict
+        `worker` (−1: the server), `step` (its last one that the others knew of, a second old
+        at most), `seconds` since the workers began, and `why`. What a worker that died has
+        logged is lost with it; β and p stay as set.
     """
 
     settings: Settings
@@ -57,6 +61,7 @@ class Run:
     series: pd.DataFrame
     environment: dict
     diverged: str = ""
+    workers_lost: list = field(default_factory=list)
 
     @classmethod
     def lost(cls, settings: Settings, why: str) -> "Run":
@@ -68,6 +73,12 @@ class Run:
     def table(self) -> pd.DataFrame:
         """The series as a tidy DataFrame."""
         return self.series
+
+    @property
+    def evaluated_worker(self) -> int:
+        """Whose own curve stands beside the center's: worker 0, unless it died."""
+        rows = self.series[self.series.metric == "test_accuracy"]
+        return int(rows.worker.max())
 
     def final(self, metric: str, worker: int = CENTER) -> float:
         """The last value of a metric."""
@@ -82,6 +93,7 @@ class Run:
             "time_split": {name: round(spent, 4) for name, spent in self.time_split.items()},
             "exchanges": self.exchanges,
             "diverged": self.diverged,
+            "workers_lost": self.workers_lost,
             "environment": self.environment,
             "series": self.series.round({"seconds": 3, "value": 5}).to_dict("records"),
         }
@@ -176,7 +188,9 @@ def series(accounts: list[dict], evaluations: list[dict]) -> pd.DataFrame:
     return table[COLUMNS]
 
 
-def assemble(settings: Settings, accounts: list, evaluations: list, environment: dict) -> Run:
+def assemble(
+    settings: Settings, accounts: list, evaluations: list, environment: dict, lost: Sequence = ()
+) -> Run:
     """One record from what the workers noted and what was evaluated afterwards."""
     table = series(accounts, evaluations)
     activities = accounts[0]["time_split"]
@@ -189,6 +203,7 @@ def assemble(settings: Settings, accounts: list, evaluations: list, environment:
         exchanges=sum(a["exchanges"] for a in accounts),
         series=table,
         environment=environment,
+        workers_lost=list(lost),
     )
 
 

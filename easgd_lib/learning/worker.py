@@ -106,7 +106,7 @@ class Worker:
     Parameters
     ----------
     index : int
-        Worker 0 … p − 1. Worker 0 also takes the snapshots.
+        Worker 0 … p − 1. Worker 0 also takes the snapshots, unless `takes_snapshots` is set.
     method : type
         One of `methods`, or of your own making.
     center : Center or None
@@ -132,9 +132,11 @@ class Worker:
         self.watch = watch or Stopwatch()
         self.log: list[LogPoint] = []
         self.snapshots: list[Snapshot] = []
+        self.takes_snapshots: Callable[[], bool] = lambda: index == 0
         self.total_steps = steps_of(settings, len(objective.data.train_labels))
         self._losses: list[float] = []
         self._logged = 0.0
+        self._next_snapshot = 0
         self._reported = time.monotonic()
 
     @property
@@ -212,9 +214,11 @@ class Worker:
         }
 
     def snapshot_if_due(self):
-        """Worker 0 copies itself and the center, evenly over the run, start included."""
-        due = len(self.snapshots) / self.settings.snapshots
-        if self.index == 0 and self.progress >= due and due < 1:
+        """Copy this worker and the center, evenly over the run, start included."""
+        due = self._next_snapshot / self.settings.snapshots
+        if self.progress >= due and due < 1 and self.takes_snapshots():
+            passed = int(self.progress * self.settings.snapshots)
+            self._next_snapshot = 1 + max(passed, self._next_snapshot)
             self.take_snapshot()
 
     def take_snapshot(self, center: Tensor | None = None):

@@ -168,6 +168,8 @@ class CenterKind(NamedTuple):
         The orders of exchanges it knows, the default first.
     replicas : bool
         Whether every worker has its own x̃: then a center only adds, and a pull is free.
+    forgiving : bool
+        Whether the others can go on when a worker dies.
     link : {"window", "server"} or None
         What a message of it costs under the virtual clock: memory that is shared, or a message
         to another rank. None: the clock cannot imitate it.
@@ -181,6 +183,7 @@ class CenterKind(NamedTuple):
     atomic: bool = True
     orders: tuple[str, ...] = ORDERS
     replicas: bool = False
+    forgiving: bool = False
     link: str | None = None
 
     @property
@@ -191,10 +194,16 @@ class CenterKind(NamedTuple):
 
 _FILES = "easgd_lib.parallel.centers"
 CENTERS = {
-    "window": CenterKind(f"{_FILES}.window:connect", atomic=False, link="window"),
-    "server": CenterKind(f"{_FILES}.server:connect", f"{_FILES}.server:serve", link="server"),
+    "window": CenterKind(f"{_FILES}.window:connect", atomic=False, forgiving=True, link="window"),
+    "server": CenterKind(
+        f"{_FILES}.server:connect", f"{_FILES}.server:serve", forgiving=True, link="server"
+    ),
     "allreduce": CenterKind(
-        f"{_FILES}.allreduce:connect", orders=("synchronous",), replicas=True, link="server"
+        f"{_FILES}.allreduce:connect",
+        orders=("synchronous",),
+        replicas=True,
+        forgiving=True,
+        link="server",
     ),
     "local": CenterKind(None, link="window"),
 }

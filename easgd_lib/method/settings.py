@@ -10,6 +10,7 @@ from easgd_lib.method.extension import find
 
 BETA_PER = ("exchange", "step")
 PRECISIONS = ("float32", "bfloat16", "float64")
+IF_WORKER_DIES = ("continue", "stop")
 ELASTIC = ("alpha", "beta", "rho")
 OPTIONAL: dict[str, Any] = {
     "order": "asynchronous",
@@ -66,6 +67,7 @@ class Settings:
     threads: int | None = None  # per worker; None: the cores shared out
     snapshots: int = 12  # how often x̃ and worker 0 are copied for the curves
     worker_curve: bool = True  # evaluate worker 0's snapshots too
+    if_worker_dies: str = "continue"  # without it; β and p stay as set. Or "stop"
     allow_unstable: bool = False  # let α leave its limit: some lessons need the explosion
     given: str | None = field(default=None, init=False, compare=False)  # which of α, β, ρ
 
@@ -96,6 +98,7 @@ class Settings:
             "variant": (None, *VARIANTS),
             "order": (None, *ORDERS),
             "precision": PRECISIONS,
+            "if_worker_dies": IF_WORKER_DIES,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

@@ -1,10 +1,12 @@
 """What one MPI rank does in a run, from start to record. Every rank calls `run`."""
 
+import time
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from mpi4py import MPI
 
 from easgd_lib.errors import DEAD, EasgdError, MPIError, PeerFailed
 from easgd_lib.learning import datasets, evaluate, records
@@ -15,7 +17,8 @@ from easgd_lib.learning.worker import Snapshot, Worker, keep_freed_memory
 from easgd_lib.method.algorithms import method_of, protocol_of
 from easgd_lib.method.settings import Settings
 from easgd_lib.parallel import centers, mpiexec
-from easgd_lib.parallel.world import World, says_a_rank_died
+from easgd_lib.parallel.centers import TakesOver
+from easgd_lib.parallel.world import RankLost, World, says_a_rank_died
 
 
 def threads_of(settings: Settings) -> int:
@@ -34,7 +37,11 @@ def run(settings: Settings, report: Callable[[dict], None] = lambda numbers: Non
     world = World.of(settings.ranks)
     try:
         return _run(world, settings, report)
-    except PeerFailed:
+    except RankLost as error:
+        world.notify_failure(DEAD)  # another may have forgiven it already
+        raise PeerFailed(DEAD) from error
+    except PeerFailed as error:
+        world.notify_failure(str(error))
         raise
     except BaseException as error:
         if says_a_rank_died(error):
@@ -49,27 +56,73 @@ def _run(world: World, settings: Settings, report) -> Run | None:
     keep_freed_memory()
     data = datasets.load(datasets.resolve(settings.data))
     settings = settings.replace(data=data.name)
-    index = world.rank - (settings.ranks - settings.workers)  # worker 0 … p − 1; a server is −1
+    index = world.rank - settings.kind.extra_ranks  # worker 0 … p − 1; a server is −1
     objective = objective_of(settings)(data, settings, index)
     _check_start_and_batches(world, objective)
-    account, snapshots, final = (
-        (None, [], _serve(world, settings, objective))
+    part = (
+        _serve(world, settings, objective)
         if index < 0
         else _work(world, Worker(index, settings, objective, method_of(settings), report=report))
     )
-    accounts = [account for account in world.gather(account) if account]
-    world.broadcast(final.numpy())  # rank 0 saw the last push
+    run = world.together(partial(_conclude, world, data, settings, part), "the evaluation")
+    world.free()
+    return run
+
+
+class Part(NamedTuple):
+    """What one rank has when training is over: x̃ as far as it knows it, and its own record."""
+
+    final: torch.Tensor
+    account: dict | None
+    snapshots: list[Snapshot]
+    began: float  # `time.monotonic`
+
+
+def _conclude(world: World, data, settings: Settings, part: Part) -> Run | None:
+    """Evaluate the snapshots, together; the record, on the first of the living ranks."""
+    accounts = [account for account in world.gather(part.account) if account]
+    if not accounts:
+        raise MPIError("every worker died", "start the run again")
+    final = part.final.clone()
+    world.broadcast(final.numpy())  # a server is rank 0, and any other center is the same for all
+    snapshots = list(part.snapshots)
     if snapshots:
         snapshots.append(snapshots.pop()._replace(center=final))
-    size, root = objective.start.numel(), settings.ranks - settings.workers
-    snapshots = _to_all(world, snapshots, size, root)
+    root, snapshots = _to_all(world, snapshots, final.numel())
     torch.set_num_threads(max(1, cores() // world.size))
-    evaluations = _evaluate(world, data, settings, snapshots)
-    world.free()
+    worker = world.members[root] - settings.kind.extra_ranks
+    jobs = evaluate.jobs(snapshots, with_worker=evaluate.worker_too(settings), worker=worker)
+    mine = evaluate.carry_out(data, jobs[world.rank :: world.size])  # dealt out to all ranks
+    evaluations = [evaluation for part in world.gather(mine) for evaluation in part]
     if world.rank != 0:
         return None
+    lost = _losses(world, settings, accounts, part.began)
     where = records.environment(data, threads_of(settings), world.size, mpiexec.library_version())
-    return records.assemble(settings, accounts, evaluations, where)
+    return records.assemble(settings, accounts, evaluations, where, lost)
+
+
+def _losses(world: World, settings: Settings, accounts: list[dict], began: float) -> list[dict]:
+    """Who died, when, and at which step; so too the worker that took over a server's part."""
+    lost = [
+        {
+            "worker": member - settings.kind.extra_ranks,
+            "step": loss.step,
+            "seconds": round(loss.when - began, 1),
+            "why": "died",
+        }
+        for member, loss in world.lost.items()
+    ]
+    lost += [
+        {
+            "worker": account["worker"],
+            "step": account["samples"] // settings.batch_size,
+            "seconds": round(account["seconds"], 1),
+            "why": "took over from the server",
+        }
+        for account in accounts
+        if account["took_over"]
+    ]
+    return sorted(lost, key=lambda loss: loss["seconds"])
 
 
 def _check_start_and_batches(world: World, objective: ImageClassification):
@@ -85,24 +138,44 @@ def _check_start_and_batches(world: World, objective: ImageClassification):
         raise MPIError("two workers draw the same batches", "their seeds must differ")
 
 
-def _serve(world: World, settings: Settings, objective: ImageClassification) -> torch.Tensor:
-    world.barrier("the workers to begin")
-    return centers.serve(settings.kind, world, objective.start, protocol_of(settings), objective)
+def _serve(world: World, settings: Settings, objective: ImageClassification) -> Part:
+    began = _begin(world, settings)
+    protocol = protocol_of(settings)
+    final = centers.serve(settings.kind, world, objective.start, protocol, objective)
+    return Part(final, None, [], began)
 
 
-def _work(world: World, worker: Worker) -> tuple[dict, list[Snapshot], torch.Tensor]:
-    """Train. Returns the worker's account, its snapshots, and x̃ as far as it knows it."""
+def _begin(world: World, settings: Settings) -> float:
+    """All begin together; from now on a death may be forgiven."""
+    world.barrier("the other workers to begin")
+    world.forgiving = settings.kind.forgiving and settings.if_worker_dies == "continue"
+    return time.monotonic()
+
+
+def _work(world: World, worker: Worker) -> Part:
     settings, objective = worker.settings, worker.objective
     if worker.method.exchange:
         worker.center = centers.connect(
             settings.kind, world, objective.start, protocol_of(settings), objective
         )
-    world.barrier("the other workers to begin")
-    worker.train(_agreement(world, worker))
-    final = worker.center.close() if worker.center else worker.method.evaluated
-    if worker.index == 0:
+    began = _begin(world, settings)
+    worker.takes_snapshots = partial(_takes_snapshots, world, world.me, settings.kind.extra_ranks)
+    took_over = False
+    try:
+        worker.train(_agreement(world, worker))
+        final = worker.center.close() if worker.center else worker.method.evaluated
+    except TakesOver as role:
+        took_over, center = True, role.center
+        final = centers.serve(settings.kind, world, center, protocol_of(settings), objective)
+    if worker.snapshots:
         worker.take_snapshot(final)
-    return worker.account(), worker.snapshots, final
+    return Part(final, worker.account() | {"took_over": took_over}, worker.snapshots, began)
+
+
+def _takes_snapshots(world: World, member: int, first: int) -> bool:
+    """Worker 0; where a death is forgiven, the first two of the living: one may die next."""
+    before = [other for other in world.living if first <= other < member]
+    return len(before) < 1 + world.forgiving
 
 
 def _agreement(world: World, worker: Worker) -> Callable[[bool], bool]:
@@ -115,6 +188,7 @@ def _agreement(world: World, worker: Worker) -> Callable[[bool], bool]:
     if settings.order == "asynchronous" or settings.seconds is None or worker.center is None:
 
         def alone(over: bool) -> bool:
+            world.tell(worker.method.t)
             world.check_for_failures()
             return over
 
@@ -122,34 +196,28 @@ def _agreement(world: World, worker: Worker) -> Callable[[bool], bool]:
     voters = world.last(settings.workers)
 
     def vote(over: bool) -> bool:
+        world.tell(worker.method.t)
         if worker.method.t % settings.tau:
             return False
-        votes = np.array([over], np.int32)
         worker.watch.switch("communication")  # waiting for votes is no work
-        request = voters.comm.Iallreduce(MPI.IN_PLACE, votes, MPI.MAX)
-        world.complete(request, "the other workers to vote")
+        all_go_on = world.agree(not over, "the other workers to vote", among=voters)
         worker.watch.switch(None)
-        return bool(votes[0])
+        return not all_go_on
 
     return vote
 
 
-def _to_all(world: World, snapshots: list[Snapshot], size: int, root: int) -> list[Snapshot]:
-    """Worker 0's snapshots, on every rank."""
-    notes = world.gather([(s.seconds, s.step) for s in snapshots])[root]
+def _to_all(world: World, snapshots: list[Snapshot], size: int) -> tuple[int, list[Snapshot]]:
+    """The snapshots of the first rank that has most of them, on every rank; and which it is."""
+    everybodys = world.gather([(s.seconds, s.step) for s in snapshots])
+    root = max(range(world.size), key=lambda rank: len(everybodys[rank]))
+    notes = everybodys[root]
     vectors = np.empty((len(notes), 2, size), np.float32)
     for place, snapshot in zip(vectors, snapshots, strict=False):
         place[:] = snapshot.x.numpy(), snapshot.center.numpy()
     world.broadcast(vectors, root)
     both = torch.from_numpy(vectors)
-    return [
+    return root, [
         Snapshot(seconds, step, x, center)
         for (seconds, step), (x, center) in zip(notes, both, strict=True)
     ]
-
-
-def _evaluate(world: World, data, settings: Settings, snapshots: list[Snapshot]) -> list[dict]:
-    """Loss and accuracy of every snapshot, the work dealt out to all ranks."""
-    jobs = evaluate.jobs(snapshots, with_worker=evaluate.worker_too(settings))
-    mine = evaluate.carry_out(data, jobs[world.rank :: world.size])
-    return [evaluation for part in world.gather(mine) for evaluation in part]

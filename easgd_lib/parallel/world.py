@@ -1,27 +1,41 @@
-"""The MPI world: which library, and waits that end.
+"""The MPI world: which library, waits that end, and who is still alive.
 
 Every wait in here is a wait with a limit: it polls with growing pauses, so a waiting
 rank leaves its core to others, notices when another rank has failed, and can be interrupted.
+
+A rank that dies (killed, out of memory) is noticed too, where MPI tolerates faults (Open MPI's
+ULFM). A world that forgives goes on without it: `lost` says who is gone. Collective calls fail
+once a rank is gone, all but `agree`; so the living first agree that they need a world without
+the dead, then `shrink` to it. They must do so in step: a shrink follows an `agree` that said
+False, on every rank, and nothing else.
 """
 
 import json
+import os
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from mpi4py import MPI
 
-from easgd_lib.errors import MPIError, PeerFailed
+from easgd_lib.errors import DEAD, MPIError, PeerFailed
 from easgd_lib.parallel import mpiexec
 
 WAIT_LIMIT = 120.0  # seconds one wait may take before the run is given up
-IDLE_LIMIT = 3600.0  # and one in which the others are known to be training
+IDLE_LIMIT = 3600.0  # and how long those that are done wait for a sign of those that train
 LONGEST_PAUSE = 5e-4  # seconds between two polls of a long wait
-FAILURE = 99  # message tag: "I failed, stop waiting for me"
+SIGN_EVERY = 1.0  # seconds between two signs of life of a rank that trains
+FAILURE, SIGN = 99, 98  # message tags: "I failed, stop waiting for me", "I am at this step"
+
+Result = TypeVar("Result")
 
 # Requests that are no longer waited for. A message may still arrive: its buffer, which the
 # request keeps, must stay where it is.
 _ABANDONED: list = []
+_DEATHS: list[int] = []  # seen by this process, in any world
 
 
 def check_launcher():
@@ -35,10 +49,33 @@ def check_launcher():
         )
 
 
+def leave(status: int):
+    """End this process. After a death MPI_Finalize may wait for the dead: it is left out."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if _DEATHS:
+        os._exit(status)
+    sys.exit(status)
+
+
 def says_a_rank_died(error: BaseException) -> bool:
     """Whether fault-tolerant MPI has noticed, in whatever call, that a rank is gone."""
     dead = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED)
     return isinstance(error, MPI.Exception) and error.Get_error_class() in dead
+
+
+class RankLost(PeerFailed):
+    """A rank that this wait needed has died; the others may go on without it."""
+
+    def __init__(self):
+        super().__init__(DEAD)
+
+
+class Loss(NamedTuple):
+    """When a rank was found dead (`time.monotonic`), and the last step that it told of."""
+
+    when: float
+    step: int
 
 
 class World:
@@ -48,12 +85,26 @@ class World:
     ----------
     comm : mpi4py.MPI.Comm
     limit : float
-        Seconds any one wait may take.
+        Seconds any one wait may take without a sign of life from another rank.
+
+    Attributes
+    ----------
+    members : list of int
+        Who the ranks of `comm` are: the numbers they had when the run began.
+    forgiving : bool
+        Whether a rank that dies is noted in `lost`; else it ends the run, as `PeerFailed`.
+    lost : dict
+        The members found dead, each with its `Loss`.
     """
 
     def __init__(self, comm, limit: float = WAIT_LIMIT):
         self.comm, self.limit = comm, limit
         self.rank, self.size = comm.rank, comm.size
+        self.members = list(range(comm.size))
+        self.forgiving = False
+        self.lost: dict[int, Loss] = {}
+        self._steps: dict[int, int] = {}  # of each member, as last told
+        self._heard = self._told = time.monotonic()
         self._parts: list[World] = []
 
     @classmethod
@@ -71,63 +122,217 @@ class World:
         self._parts.append(World(self.comm.Create_group(group), self.limit))
         return self._parts[-1]
 
+    @property
+    def me(self) -> int:
+        """This rank's number when the run began."""
+        return self.members[self.rank]
+
+    @property
+    def living(self) -> list[int]:
+        """The members that are not known to be dead."""
+        return [member for member in self.members if member not in self.lost]
+
+    @property
+    def whole(self) -> bool:
+        """Whether no rank of `comm` is known to be dead."""
+        return len(self.living) == self.size
+
     def free(self):
         """Give the communicators back to MPI, unless something abandoned may still need them."""
-        if not _ABANDONED:
+        if not (_ABANDONED or self.lost):
             for part in self._parts:
                 part.free()
             self.comm.Free()
 
-    def wait(self, ready: Callable[[], bool], what: str, limit: float | None = None):
-        """Poll until `ready()`; look for failures of others; give up after the limit."""
+    def wait(
+        self, ready: Callable[[], bool], what: str, limit: float | None = None,
+        peer: int | None = None,
+    ):  # fmt: skip
+        """Poll until `ready()`; look for failures of others; give up after the limit.
+
+        Raises
+        ------
+        RankLost
+            The rank `peer`, without which this is never ready, has died.
+        """
         limit = limit or self.limit
-        deadline, pause = time.monotonic() + limit, 0.0
+        began, pause = time.monotonic(), 0.0
         while not ready():
             self.check_for_failures()
-            if time.monotonic() > deadline:
+            if peer is not None and self.members[peer] in self.lost:
+                raise RankLost
+            if time.monotonic() - max(began, self._heard) > limit:
                 raise MPIError(f"rank {self.rank} waited {limit:.0f} s for {what}: gave up")
             time.sleep(pause)
             pause = min(2 * pause or 1e-5, LONGEST_PAUSE)
 
-    def complete(self, request, what: str, limit: float | None = None):
-        """Wait for an MPI request."""
+    def complete(
+        self, request, what: str, limit: float | None = None, peer: int | None = None
+    ):  # fmt: skip
+        """Wait for an MPI request, which no other rank than `peer` can end if one is given."""
+
+        def done() -> bool:
+            try:
+                return request.Test()
+            except MPI.Exception as error:
+                self._note_deaths(error)
+                raise RankLost from error
+
         try:
-            self.wait(request.Test, what, limit)
+            self.wait(done, what, limit, peer)
         except BaseException:
             _ABANDONED.append(request)
             raise
 
+    def send(self, array: np.ndarray, rank: int, tag: int, what: str):
+        """Send an array, and wait until it is taken; `RankLost` if the other one dies first."""
+        self._between_two(lambda: self.comm.Isend(array, rank, tag), rank, what)
+
+    def receive(self, into: np.ndarray, rank: int, tag: int, what: str):
+        """Receive an array; `RankLost` if the other one dies first."""
+        self._between_two(lambda: self.comm.Irecv(into, rank, tag), rank, what)
+
+    def _between_two(self, begin: Callable[[], Any], rank: int, what: str):
+        try:
+            request = begin()
+        except MPI.Exception as error:
+            self._note_deaths(error)
+            raise RankLost from error
+        self.complete(request, what, peer=rank)
+
+    def collectively(self, begin: Callable[[Any], Any], what: str, limit: float | None = None):
+        """Begin a collective call on the communicator, and wait for it."""
+        try:
+            request = begin(self.comm)
+        except MPI.Exception as error:
+            self._note_deaths(error)
+            raise RankLost from error
+        self.complete(request, what, limit)
+
     def barrier(self, what: str, limit: float | None = None):
-        self.complete(self.comm.Ibarrier(), what, limit)
+        self.collectively(lambda comm: comm.Ibarrier(), what, limit)
 
     def broadcast(self, array: np.ndarray, root: int = 0):
         """Broadcast an array in place."""
-        self.complete(self.comm.Ibcast(array, root), "a broadcast")
+        self.collectively(lambda comm: comm.Ibcast(array, root), "a broadcast")
 
     def gather(self, record) -> list:
         """Every rank's record, on all, in rank order. Records are JSON: nothing is unpickled."""
         mine = np.frombuffer(json.dumps(record).encode(), np.uint8)
-        sizes = np.empty(self.size, np.int64)
-        self.complete(self.comm.Iallgather(np.array([mine.size], np.int64), sizes), "record sizes")
+        size, sizes = np.array([mine.size], np.int64), np.empty(self.size, np.int64)
+        self.collectively(lambda comm: comm.Iallgather(size, sizes), "record sizes")
         ends = np.cumsum(sizes)
         everything = np.empty(ends[-1], np.uint8)
         layout = [everything, sizes.tolist(), (ends - sizes).tolist(), MPI.UINT8_T]
-        self.complete(self.comm.Iallgatherv(mine, layout), "records")
+        self.collectively(lambda comm: comm.Iallgatherv(mine, layout), "records")
         return [
             json.loads(everything[end - size : end].tobytes())
             for size, end in zip(sizes, ends, strict=True)
         ]
 
+    def agree(
+        self, yes: bool, what: str, limit: float = IDLE_LIMIT, among: "World | None" = None
+    ) -> bool:
+        """Whether all living ranks (of a part of this world) say yes: the same answer on all.
+
+        The one collective call that a death does not disturb.
+        """
+        answer = np.array([yes], np.int32)
+        request = (among or self).comm.Iagree(answer)
+
+        def done() -> bool:
+            try:
+                return request.Test()
+            except MPI.Exception as error:
+                if not says_a_rank_died(error):
+                    raise
+                return True  # agreed, without the dead
+
+        try:
+            self.wait(done, what, limit)
+        except BaseException:
+            _ABANDONED.append(request)
+            raise
+        self.check_for_failures()
+        return bool(answer[0])
+
+    def shrink(self):
+        """Go on without the dead. Collective over the living, who have agreed that they must."""
+        self.comm.Revoke()
+        comm = self.comm.Shrink()
+        left = MPI.Group.Translate_ranks(comm.group, list(range(comm.size)), self.comm.group)
+        members = [self.members[rank] for rank in left]
+        for member in set(self.members) - set(members):
+            self._lose(member)
+        self.comm, self.rank, self.size, self.members = comm, comm.rank, comm.size, members
+
+    def together(self, act: Callable[[], Result], what: str) -> Result:
+        """Carry out `act`, full of collective calls; if a rank dies meanwhile, anew without it."""
+        while True:
+            result, done = None, False
+            if self.whole:
+                with suppress(RankLost):
+                    result, done = act(), True
+            if not done:
+                self.comm.Revoke()  # nobody is to wait for us within `act`
+            if self.agree(done, what):
+                return result  # type: ignore[return-value]  # all of us have carried it out
+            self.shrink()
+
+    def tell(self, step: int):
+        """Give the others a sign of life, now and then."""
+        now = time.monotonic()
+        if now - self._told < SIGN_EVERY or not self.forgiving:
+            return
+        self._told = now
+        self._to_others(np.array([step], np.int64), SIGN)
+
     def notify_failure(self, text: str):
         """Tell every other rank that this one failed. Returns at once."""
-        message = np.frombuffer(text.encode()[:1000], np.uint8)
-        others = [rank for rank in range(self.size) if rank != self.rank]
-        _ABANDONED.extend(self.comm.Isend(message, rank, FAILURE) for rank in others)
+        self._to_others(np.frombuffer(text.encode()[:1000], np.uint8), FAILURE)
+
+    def _to_others(self, message: np.ndarray, tag: int):
+        """A short message to every other living rank, not waited for."""
+        for rank, member in enumerate(self.members):
+            if member != self.me and member not in self.lost:
+                with suppress(MPI.Exception):  # this one has just died
+                    request = self.comm.Isend(message, rank, tag)
+                    if not request.Test():
+                        _ABANDONED.append(request)
 
     def check_for_failures(self):
-        """Raise `PeerFailed` if another rank has failed and said so."""
+        """Raise `PeerFailed` if another rank has failed and said so; hear the signs of life."""
         status = MPI.Status()
-        if self.comm.Iprobe(MPI.ANY_SOURCE, FAILURE, status):
+        if self.probe(MPI.ANY_SOURCE, FAILURE, status):
             text = np.empty(status.count, np.uint8)
             self.comm.Recv(text, status.source, FAILURE)
             raise PeerFailed(text.tobytes().decode(errors="replace"))
+        while self.probe(MPI.ANY_SOURCE, SIGN, status):
+            step = np.empty(1, np.int64)
+            self.comm.Recv(step, status.source, SIGN)
+            self._steps[self.members[status.source]] = int(step[0])
+            self._heard = time.monotonic()
+
+    def probe(self, source: int, tag: int, status) -> bool:
+        """Whether such a message is there; of a dead rank there is none."""
+        try:
+            return self.comm.Iprobe(source, tag, status)
+        except MPI.Exception as error:
+            self._note_deaths(error)
+            return False
+
+    def _note_deaths(self, error):
+        """Find out who is gone; in a world that does not forgive, the run is over."""
+        if not says_a_rank_died(error):
+            raise error
+        failed = self.comm.Get_failed()
+        ranks = MPI.Group.Translate_ranks(failed, list(range(failed.size)), self.comm.group)
+        self.comm.Ack_failed(failed.size)
+        for rank in ranks:
+            self._lose(self.members[rank])
+        if not self.forgiving:
+            raise PeerFailed(DEAD) from error
+
+    def _lose(self, member: int):
+        _DEATHS.append(member)
+        self.lost.setdefault(member, Loss(time.monotonic(), self._steps.get(member, 0)))

@@ -11,6 +11,14 @@ from easgd_lib.method.extension import find
 from easgd_lib.parallel.world import World
 
 
+class TakesOver(Exception):
+    """Raised on a worker that is to serve from now on, with x̃ as far as it knows it."""
+
+    def __init__(self, center: Tensor):
+        super().__init__("the server died: this worker takes over")
+        self.center = center
+
+
 def connect(
     kind: CenterKind, world: World, start: Tensor, protocol: ExchangeProtocol, objective: Any = None
 ) -> Center:

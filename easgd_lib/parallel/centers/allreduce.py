@@ -7,7 +7,7 @@ from torch import Tensor
 from easgd_lib.errors import MPIError
 from easgd_lib.learning.flat import digest
 from easgd_lib.method.center import ExchangeProtocol
-from easgd_lib.parallel.world import World
+from easgd_lib.parallel.world import RankLost, World
 
 
 class AllreduceCenter:
@@ -16,6 +16,9 @@ class AllreduceCenter:
     A push sums the changes of all ranks and adds the sum to every replica. MPI gives
     all ranks the same bits of a sum, but does not promise to: when the run ends, the
     replicas are compared.
+
+    If a rank dies within a push, its sum may have reached some and not others. The living
+    take the replica of whoever got furthest; if that is nobody, they push again without the dead.
 
     Raises
     ------
@@ -29,20 +32,43 @@ class AllreduceCenter:
         self.world = world
         self.center = start.clone()
         self.sum = torch.empty_like(start)
+        self.pushes = 0
 
     def pull(self) -> Tensor:
         return self.center
 
     def push(self, change: Tensor) -> None:
-        request = self.world.comm.Iallreduce(change.contiguous().numpy(), self.sum.numpy(), MPI.SUM)
-        self.world.complete(request, "the other workers to push")
-        self.center = self.center + self.sum
+        mine, everybodys = change.contiguous().numpy(), self.sum.numpy()
+        target = self.pushes + 1
+        while self.pushes < target:
+            try:
+                self.world.collectively(
+                    lambda comm: comm.Iallreduce(mine, everybodys, MPI.SUM),
+                    "the other workers to push",
+                )
+            except RankLost:
+                self.world.together(self._catch_up, "the others to notice that a worker died")
+            else:
+                self.center = self.center + self.sum
+                self.pushes += 1
+
+    def _catch_up(self):
+        """Take the replica that has most pushes."""
+        pushes = self.world.gather(self.pushes)
+        furthest = self.center.clone()
+        self.world.broadcast(furthest.numpy(), root=pushes.index(max(pushes)))
+        self.center, self.pushes = furthest, max(pushes)
 
     def snapshot(self) -> Tensor:
         return self.center.clone()
 
     def close(self) -> Tensor:
-        replicas = self.world.gather(digest(self.center))
+        while not self.world.agree(True, "the other workers to finish"):
+            self.world.shrink()
+            self.world.together(self._catch_up, "the others to notice that a worker died")
+        replicas = self.world.together(
+            lambda: self.world.gather(digest(self.center)), "the other replicas"
+        )
         if len(set(replicas)) > 1:
             raise MPIError(
                 f"the replicas of the center drifted apart ({', '.join(replicas)}), for this "

@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from torch import Tensor
 from easgd_lib.errors import MPIError
 from easgd_lib.method.center import ExchangeProtocol
 from easgd_lib.parallel import mpiexec
-from easgd_lib.parallel.world import IDLE_LIMIT, World
+from easgd_lib.parallel.world import World
 
-HEADER = 64  # bytes before x̃: two counters on a cache line of their own
+LINE = 64  # bytes of a cache line
 
 
 class WindowCenter:
@@ -30,9 +31,11 @@ class WindowCenter:
     code; a push holds a lock, so pushes from several workers at once lose nothing.
     Other pushes may fall between a worker's pull and its push: the collective limit
     on α holds. Synchronous: all wait for all before each request, and pushes
-    go in rank order. Round robin: exchanges take turns in rank order.
+    go in rank order. Round robin: exchanges take turns in rank order. Who has asked and who was
+    answered is counted in the same memory, so that none waits for a worker that died.
 
-    The lock is the kernel's (flock): the kernel frees it when its holder dies.
+    The lock is the kernel's (flock): the kernel frees it when its holder dies. A push that
+    its worker's death cut short moves some coordinates of x̃ and not the others.
 
     Parameters
     ----------
@@ -50,21 +53,29 @@ class WindowCenter:
 
     def __init__(self, world: World, start: Tensor, protocol: ExchangeProtocol):
         self.world, self.protocol, self.order = world, protocol, protocol.order
+        self.me, members = world.me, world.size
         self.asked = 0  # this worker's own requests
         state = protocol.begin(start)
-        size = HEADER + len(state) * start.numel() * start.element_size()
+        header = -(-8 * (1 + 2 * members) // LINE) * LINE  # bytes before x̃
+        size = header + len(state) * start.numel() * start.element_size()
         self._check_room(size)
         self.window = MPI.Win.Allocate_shared(size if world.rank == 0 else 0, 1, comm=world.comm)
         memory: Any = self.window.Shared_query(0)[0]
-        # All pushes and all turns so far. (Counting in NumPy takes 50 µs.)
-        self.pushes, self.turns = (memoryview(memory)[i : i + 8].cast("q") for i in (0, 8))
+        # All pushes so far; each member's requests, begun and ended. (NumPy would take 50 µs.)
+        counts = memoryview(memory)[:header].cast("q")
+        self.pushes, self.begun = counts[:1], counts[1 : 1 + members]
+        self.ended = counts[1 + members : 1 + 2 * members]
+        self.counts = counts
         shape = len(state), start.numel()
-        self.state = torch.from_numpy(np.ndarray(shape, start.numpy().dtype, memory, HEADER))
+        self.state = torch.from_numpy(np.ndarray(shape, start.numpy().dtype, memory, header))
         self.lock = self._shared_lock()
         if world.rank == 0:
-            self.pushes[0] = self.turns[0] = 0
+            for place in range(len(counts)):
+                counts[place] = 0
             self._store(state)
-        self._synchronize("the center's start")
+        self.window.Sync()
+        world.barrier("the center's start")
+        self.window.Sync()
 
     def _check_room(self, size: int):
         """Memory that is promised but not there kills the process on first touch: look first."""
@@ -99,47 +110,41 @@ class WindowCenter:
             os.unlink(path)
         return lock
 
-    def _synchronize(self, what: str):
-        self.window.Sync()
-        self.world.barrier(what)
-        self.window.Sync()
-
     def _store(self, state: tuple[Tensor, ...]):
         for row, vector in zip(self.state, state, strict=True):
             row.copy_(vector)
 
-    @property
-    def _requests(self) -> int:
-        """How many requests make an exchange."""
-        return len(self.protocol.exchange)
-
     def _begin_request(self, what: str):
         """Wait until the order lets this worker ask for the next thing of its exchange."""
+        self.begun[self.me] = self.asked + 1
         if self.order == "synchronous":
-            self._synchronize(what)
-        elif self.order == "round_robin" and self.asked % self._requests == 0:
-            self.world.wait(self._my_turn, "its turn to exchange")
+            self._until(lambda: self._others_at_least(self.begun, self.asked + 1), what)
+        elif self.order == "round_robin" and self.asked % len(self.protocol.exchange) == 0:
+            whole = self.asked + len(self.protocol.exchange)  # of this exchange
+            self._until(lambda: self._my_turn(whole, self.asked), "its turn to exchange")
 
     def _end_request(self):
         self.asked += 1
-        if self.order == "round_robin" and self.asked % self._requests == 0:
-            self.window.Sync()
-            self.turns[0] += 1
-            self.window.Sync()
-
-    def _my_turn(self) -> bool:
-        """Whether all exchanges before this worker's next one are done, in rank order."""
+        self.ended[self.me] = self.asked
         self.window.Sync()
-        return self.turns[0] == self._exchanges * self.world.size + self.world.rank
 
-    def _my_push(self) -> bool:
-        """Whether all pushes before this worker's next one are done, in rank order."""
-        self.window.Sync()
-        return self.pushes[0] == self._exchanges * self.world.size + self.world.rank
+    def _until(self, ready: Callable[[], bool], what: str):
+        def seen() -> bool:
+            self.window.Sync()
+            return ready()
 
-    @property
-    def _exchanges(self) -> int:
-        return self.asked // self._requests
+        self.world.wait(seen, what)
+
+    def _others_at_least(self, counts: memoryview, least: int) -> bool:
+        return all(counts[member] >= least for member in self.world.living)
+
+    def _my_turn(self, lower: int, higher: int) -> bool:
+        """Whether the members below have ended so many requests, and those above so many."""
+        return all(
+            self.ended[member] >= (lower if member < self.me else higher)
+            for member in self.world.living
+            if member != self.me
+        )
 
     def _locked(self) -> bool:
         try:
@@ -159,7 +164,7 @@ class WindowCenter:
     def push(self, change: Tensor) -> None:
         self._begin_request("the other workers to push")
         if self.order == "synchronous":
-            self.world.wait(self._my_push, "its turn to push")
+            self._until(lambda: self._my_turn(self.asked + 1, self.asked), "its turn to push")
         self.world.wait(self._locked, "the center's lock")
         try:
             if self.protocol.optimizer:
@@ -177,12 +182,14 @@ class WindowCenter:
         return self.state[self.protocol.shows].clone()
 
     def close(self) -> Tensor:
-        self.world.barrier("the other workers to finish", IDLE_LIMIT)
+        self.world.agree(True, "the other workers to finish")
+        all_alive = self.world.agree(self.world.whole, "the other workers to finish")
         final = self.snapshot()
         del self.state  # the window's memory goes: never touch it again
-        self.pushes.release()
-        self.turns.release()
-        self.window.Free()
+        for counts in (self.pushes, self.begun, self.ended, self.counts):
+            counts.release()
+        if all_alive:
+            self.window.Free()  # MPI frees with everybody, or not at all
         os.close(self.lock)
         return final
 

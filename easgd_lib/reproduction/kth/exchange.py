@@ -84,7 +84,7 @@ class Exchange:
         return PiecewiseChannel(world, sizes if self.layers else [sum(sizes)], self.elements)
 
     def connect(self, world: World, start: Tensor, protocol, objective) -> ServerCenter:
-        return ServerCenter(world, start, self.channel(world, objective))
+        return ServerCenter(world, start, protocol, self.channel(world, objective))
 
     def serve(self, world: World, start: Tensor, protocol, objective) -> Tensor:
         center = (
