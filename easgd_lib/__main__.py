@@ -27,12 +27,18 @@ def app():
 
 
 @app.command()
-def doctor():
+@click.option("--clear", is_flag=True, help="End engines and remove files that nobody owns now.")
+def doctor(clear: bool):
     """Check MPI, mpiexec, ranks, cores, memory and data; say what is wrong and how to fix it."""
     from rich.table import Table
 
     from easgd_lib.machine.doctor import examine
+    from easgd_lib.parallel import watchdog
 
+    if clear:
+        for cluster_id, left in watchdog.leftovers().items():
+            watchdog.clear(cluster_id)
+            click.echo(f"{cluster_id}: {len(left)} processes ended, its files removed")
     checks = examine()
     table = Table("", "check", "found", "how to fix it", box=None, pad_edge=False)
     for check in checks:
@@ -147,10 +153,11 @@ def _workers(method: str, center: str, asked: int | None) -> int:
 def _announce(settings: Settings):
     """Before training: what will be run, on which data, said once, on stderr."""
     from easgd_lib.learning import datasets
+    from easgd_lib.parallel import mpiexec
 
     name = datasets.resolve(settings.data)
     datasets.check(name)
-    if os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK", "0")) != "0":
+    if mpiexec.launched_rank() != 0:
         return
     click.echo(settings.summary, err=True)
     if settings.data is None and name == SAMPLE:

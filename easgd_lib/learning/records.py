@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 
 from easgd_lib.errors import DataError
 from easgd_lib.method.settings import Settings
+from easgd_lib.resources import cores
 
 CENTER = -1  # stands for the center in a series' column `worker`
 COLUMNS = ["seconds", "step", "samples", "worker", "metric", "value"]
@@ -211,21 +211,19 @@ def _last(table: pd.DataFrame, metric: str, worker: int) -> float:
     return float(table[(table.metric == metric) & (table.worker == worker)].value.iloc[-1])
 
 
-def cores() -> int:
-    """The cores this process may use."""
-    return len(psutil.Process().cpu_affinity()) if psutil.LINUX else psutil.cpu_count() or 1
-
-
-def environment(data, threads: int, ranks: int, mpi: str | None) -> dict:
-    """Where and with what a run was made."""
+def environment(
+    data, threads: int, ranks: int, mpi: str | None, here: tuple[int, int] | None = None
+) -> dict:
+    """Where and with what a run was made; `here`: cores, and ranks that share them."""
+    cores_here, ranks_here = here or (cores(), ranks)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": data.description,
         "data_from": data.where,
-        "cores": cores(),
+        "cores": cores_here,
         "threads_per_worker": threads,
         "ranks": ranks,
-        "oversubscribed": threads * ranks > cores(),
+        "oversubscribed": threads * ranks_here > cores_here,
         "mpi": mpi,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

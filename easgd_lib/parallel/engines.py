@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import ipyparallel as ipp
-import psutil
 from ipyparallel.error import RemoteError
 
 from easgd_lib import errors, progress
@@ -20,6 +19,7 @@ from easgd_lib.learning.records import Run
 from easgd_lib.method.center import kind_of
 from easgd_lib.method.settings import Settings
 from easgd_lib.parallel import mpiexec, watchdog
+from easgd_lib.parallel.launcher import Controller, MPIEngineSetLauncher
 
 START_LIMIT = 120  # seconds for controller and engines to appear
 RELEASE_LIMIT = 15.0  # seconds for the others to end after one engine failed
@@ -52,6 +52,9 @@ def cluster(workers: int, *, attach: str | None = None, center: str = "window") 
 class Engines:
     """A running set of engines; engine i is MPI rank i.
 
+    In a notebook a second set takes the place of the first: a cell that starts engines may be
+    run again.
+
     Attributes
     ----------
     client : ipyparallel.Client
@@ -65,10 +68,14 @@ class Engines:
         self.client: Any = None
         self.view: Any = None
         self.size = 0
-        self._pids: list[int] = []
+        self.broken = False  # an engine has died: the MPI world is not whole any more
+        self._guard: subprocess.Popen | None = None
 
     def start(self) -> "Engines":
         """Start the engines, or attach to running ones, and check them."""
+        if self.attach is None and progress.in_ipython():
+            for other in list(_RUNNING):
+                other.stop()
         try:
             self._launch() if self.attach is None else self._attach()
             self._check()
@@ -84,21 +91,40 @@ class Engines:
 
     def _launch(self):
         self.cluster = ipp.Cluster(
-            engines="MPIEngineSetLauncher",
+            engines=MPIEngineSetLauncher,
+            controller=Controller,
             n=self.ranks,
-            cluster_id=f"easgd-{os.getpid()}-{time.time_ns() % 10**9}",
+            cluster_id=watchdog.new_id(),
             engine_timeout=START_LIMIT,
             log_level=40,
         )
+        watchdog.make_folders(self.cluster.cluster_id)
+        self._guard = subprocess.Popen(
+            [sys.executable, watchdog.__file__, self.cluster.cluster_id, str(os.getpid()),
+             self.cluster.profile_dir],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        _RUNNING.add(self)
         try:
             self.client = self.cluster.start_and_connect_sync()
         except Exception as error:
-            why = str(error).split(" while waiting")[0]
             raise MPIError(
-                f"the engines did not start ({why})",
-                "run `easgd doctor`; if your ipyparallel profile names ports, one may be taken",
+                f"the engines did not start ({self._last_words() or error})", "run `easgd doctor`"
             ) from error
-        self._guard()
+
+    def _last_words(self) -> str:
+        """The last line of the log of the part that did not start."""
+        parts = [*self.cluster.engines.values(), self.cluster.controller]
+        for part in parts:
+            with suppress(Exception):  # a part that was never made
+                path = Path(part.output_file)
+                lines = [
+                    line for line in path.read_text(errors="replace").split("\n") if line.strip()
+                ]
+                if lines:
+                    return lines[-1].strip()
+        return ""
 
     def _attach(self):
         try:
@@ -112,61 +138,72 @@ class Engines:
             ) from error
 
     def _check(self):
-        """Enough engines, in one MPI world, engine i being rank i."""
+        """Enough engines, idle, in one MPI world, engine i being rank i."""
         found = self.size = len(self.client)
         if found < self.ranks:
             raise MPIError(
                 f"the run takes {self.ranks} engines, the cluster has {found}",
                 f"start it with `ipcluster start -n {self.ranks} --engines=MPIEngineSetLauncher`",
             )
+        self._check_idle()
         self.view = self.client[:]
         self.view.block = True
         if progress.in_ipython():
             self.view.activate()
-        worlds = self.view.apply_async(_world).get(timeout=START_LIMIT)
-        self._pids += [pid for _, _, pid in worlds if _is_engine_here(pid)]
-        expected = [[i, found] for i in range(found)]
-        if [world[:2] for world in worlds] != expected:
-            seen = ", ".join(f"engine {i} is rank {r} of {n}" for i, (r, n, _) in enumerate(worlds))
+        try:
+            worlds = self.view.apply_async(_world, os.getcwd()).get(timeout=START_LIMIT)
+        except TimeoutError as error:
+            raise MPIError(
+                f"the engines did not answer within {START_LIMIT} s", "start them anew"
+            ) from error
+        if worlds != [[i, found] for i in range(found)]:
+            seen = ", ".join(f"engine {i} is rank {r} of {n}" for i, (r, n) in enumerate(worlds))
             raise MPIError(
                 f"the engines are not one MPI world ({seen}): mpiexec belongs to another MPI than "
-                f"mpi4py's {mpiexec.library_version()}",
+                f"mpi4py's, or an engine died",
                 f"start with {mpiexec.find()} (see `easgd doctor`)",
             )
 
-    def _guard(self):
-        """Should this process be killed, another one ends the engines."""
-        launchers = [self.cluster.controller, *self.cluster.engines.values()]
-        self._pids = [launcher.pid for launcher in launchers]
-        subprocess.Popen(
-            [sys.executable, watchdog.__file__, str(os.getpid()), *map(str, self._pids)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def _check_idle(self):
+        """Another notebook may be using the same engines; ours would wait for it, silently."""
+        status = self.client.queue_status()
+        busy = [i for i in self.client.ids if status[i]["queue"]]
+        if busy:
+            raise MPIError(
+                f"the engines are busy: {len(busy)} of {self.size} work for another notebook",
+                "wait until it is done, or start engines of your own: cluster(2).start()",
+            )
 
     def stop(self):
         """Close the client; stop controller and engines, if they are ours. Leaves none behind."""
-        if self.client is not None:
-            with suppress(Exception):
-                self.client.close()
-            self.client = None
-        if self.cluster is not None:
-            with suppress(Exception):
-                self.cluster.stop_cluster_sync()
-            watchdog.end(self._pids)
-            self.cluster = None
-        self._pids = []
+        client, cluster, guard = self.client, self.cluster, self._guard
+        self.client = self.cluster = self._guard = None
+        _RUNNING.discard(self)
+        try:
+            if client is not None:
+                with suppress(Exception):
+                    client.close()
+            if cluster is not None:
+                with suppress(Exception):
+                    cluster.stop_cluster_sync()
+                watchdog.clear(cluster.cluster_id, cluster.profile_dir)
+        finally:
+            if guard is not None and guard.stdin:
+                guard.stdin.close()  # interrupted above: then the watchdog does the rest
 
     def _provide(self, ranks: int):
         """Engines enough for a run, all alive; our own set is started anew where they are not."""
-        if ranks <= len(self.client) == self.size:
+        if self.client and not self.broken and ranks <= len(self.client) == self.size:
+            if self.attach is not None:
+                self._check_idle()
             return
         self.ranks = max(ranks, self.ranks)
         if self.attach is None:
             self.stop()
+            self.broken = False
             self.start()
+        elif self.broken or not self.client:
+            raise MPIError("an engine of this cluster died", "start the cluster anew")
         else:
             self._check()
 
@@ -190,29 +227,52 @@ class Engines:
         calls = [self.client[i].apply_async(_take_part, *job) for i in range(settings.ranks)]
         display = progress.Live(settings.method)
         try:
-            self._follow(calls, display)
+            run = self._follow(calls, display)
         except BaseException:
             self._release(calls)
             raise
         finally:
             display.close()
-        return Run.from_dict(calls[0].get())
+        self.broken = any(loss["why"] == "died" for loss in run.workers_lost)
+        return run
 
-    def _follow(self, calls: list, display: progress.Live):
-        """Watch until all engines are done; raise the first failure."""
+    def _follow(self, calls: list, display: progress.Live) -> Run:
+        """Watch until the record is there; raise the first failure.
+
+        An engine that died ends the run only where the others say so: they may go on.
+        """
         while not all(call.ready() for call in calls):
             calls[0].wait(0.2)
             display.update([report for call in calls if (report := _latest(call))])
-            if any(call.ready() and not call.successful() for call in calls):
+            failures = [_failure(call) for call in calls if _failed(call)]
+            if any(not isinstance(failure, EngineDied) for failure in failures):
                 self._release(calls)
                 break
+            if (record := _record(calls)) is not None:
+                return Run.from_dict(record)
+            self._check_parts()
+        if (record := _record(calls)) is not None:
+            return Run.from_dict(record)
         failures = [_failure(call) for call in calls if not (call.ready() and call.successful())]
+        self.broken |= any(isinstance(failure, EngineDied) for failure in failures)
         own = [failure for failure in failures if not isinstance(failure, PeerFailed)]
-        if failures:
-            raise (own or failures)[0]
+        raise (own or failures)[0]
+
+    def _check_parts(self):
+        """Without its controller or its mpiexec a cluster never answers."""
+        if self.cluster is None:
+            return
+        parts = [("the controller", self.cluster.controller)]
+        parts += [("mpiexec", part) for part in self.cluster.engines.values()]
+        for name, part in parts:
+            if part.state == "after":
+                self.broken = True
+                raise MPIError(f"{name} died (killed, or out of memory)", "start the run again")
 
     def _release(self, calls: list):
         """End what still runs: first by the failed rank's own notification, then by interrupt."""
+        if self.client is None:
+            return
         if _all_ready(calls, RELEASE_LIMIT if any(call.ready() for call in calls) else 0):
             return
         running = [i for i, call in enumerate(calls) if not call.ready()]
@@ -222,11 +282,11 @@ class Engines:
             self.stop()
 
 
-def _is_engine_here(pid: int) -> bool:
-    """Whether this is an engine on this computer: with a hostfile it may be on another."""
-    with suppress(psutil.Error):
-        return "ipyparallel.engine" in psutil.Process(pid).cmdline()
-    return False
+class EngineDied(PeerFailed):
+    """This engine was killed, or ran out of memory."""
+
+
+_RUNNING: set[Engines] = set()  # started by this process, and not stopped
 
 
 def _all_ready(calls: list, limit: float) -> bool:
@@ -241,15 +301,31 @@ def _latest(call) -> dict | None:
     return (data[0] if isinstance(data, list) else data) or None
 
 
+def _failed(call) -> bool:
+    return call.ready() and not call.successful()
+
+
+def _record(calls: list) -> dict | None:
+    """The record, from the one rank that returns it."""
+    ended = [call.get() for call in calls if call.ready() and call.successful()]
+    return next((record for record in ended if record), None)
+
+
 def _failure(call) -> Exception:
     """The error of one call, in our own words where they were ours."""
     try:
         call.get(timeout=1)
     except RemoteError as error:
         if error.ename == "EngineError":
-            return PeerFailed(DEAD)
+            return EngineDied(DEAD)
+        if error.ename == "KeyboardInterrupt":
+            return MPIError("an engine was interrupted", "start the run again")
         kind = getattr(errors, error.ename, None)
-        return kind(error.evalue) if kind else error
+        if kind:
+            return kind(error.evalue)
+        failure = MPIError(f"a rank failed ({error.ename}: {error.evalue})")
+        failure.__cause__ = error  # its traceback, for whoever wrote what failed
+        return failure
     except Exception as error:
         return MPIError(f"an engine did not end when told to: it was stopped ({error})")
     raise AssertionError("only called for failures")
@@ -258,10 +334,13 @@ def _failure(call) -> Exception:
 # Below: what runs on the engines.
 
 
-def _world() -> list[int]:
+def _world(folder: str) -> list[int]:
+    """This engine's rank and the world's size; `folder` is where a user's own modules may lie."""
     from mpi4py import MPI  # starts MPI: only on an engine
 
-    return [MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size, os.getpid()]
+    if folder not in sys.path:
+        sys.path.append(folder)  # at the end: none of them stands in for another module
+    return [MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size]
 
 
 def _take_part(settings: dict, data_root: str | None) -> dict | None:

@@ -4,10 +4,30 @@ ipyparallel ≥ 7 looks launchers up by entry-point name, so the class name that
 documentation teaches is no longer found. This package registers that very name.
 """
 
+import os
+
+from ipyparallel.cluster.launcher import LocalControllerLauncher
 from ipyparallel.cluster.launcher import MPIEngineSetLauncher as _MPIEngineSetLauncher
 from traitlets import default
 
-from easgd_lib.parallel import mpiexec
+from easgd_lib.parallel import mpiexec, watchdog
+
+
+def _own(cluster_id: str) -> dict[str, str]:
+    """Marks a process as one of this cluster's, wherever it is started from.
+
+    Python is told not to import from the folder one stands in: a `queue.py` there would stand
+    in for Python's own. Engines add that folder at the end (`engines._take_part`).
+    """
+    mark = {watchdog.MARK: cluster_id} if watchdog.is_ours(cluster_id) else {}
+    return mark | {"PYTHONSAFEPATH": "1"}
+
+
+class Controller(LocalControllerLauncher):
+    """ipyparallel's own controller on this computer, marked as ours."""
+
+    def get_env(self):
+        return _own(self.cluster_id) | super().get_env()
 
 
 class MPIEngineSetLauncher(_MPIEngineSetLauncher):
@@ -15,7 +35,7 @@ class MPIEngineSetLauncher(_MPIEngineSetLauncher):
 
     It takes the `mpiexec` beside this Python, allows root and more ranks than cores,
     binds no rank to a core, and asks Open MPI for fault tolerance. Whatever a user
-    configures (``c.MPILauncher.mpi_cmd``, ``mpi_args``) wins.
+    configures (``c.MPILauncher.mpi_cmd``, ``mpi_args``) or has in the environment wins.
     """
 
     @default("mpi_cmd")
@@ -31,7 +51,15 @@ class MPIEngineSetLauncher(_MPIEngineSetLauncher):
         return 10
 
     def get_env(self):
-        return mpiexec.ENVIRONMENT | super().get_env()
+        here = self.mpi_args == mpiexec.arguments(self.mpi_cmd[0])  # else there may be a hostfile
+        env = _own(self.cluster_id) | mpiexec.environment(one_computer=here)
+        folders = watchdog.folders(self.cluster_id) if watchdog.is_ours(self.cluster_id) else {}
+        env |= {
+            name: path
+            for name, path in folders.items()
+            if name == "TMPDIR" or name not in os.environ  # ours lies in the user's
+        }
+        return env | super().get_env()
 
     @property
     def program_args(self):

@@ -7,23 +7,39 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from mpi4py import MPI
 
 from easgd_lib.errors import DEAD, EasgdError, MPIError, PeerFailed
 from easgd_lib.learning import datasets, evaluate, records
 from easgd_lib.learning.flat import digest
 from easgd_lib.learning.objectives import ImageClassification, objective_of
-from easgd_lib.learning.records import Run, cores
+from easgd_lib.learning.records import Run
 from easgd_lib.learning.worker import Snapshot, Worker, keep_freed_memory
 from easgd_lib.method.algorithms import method_of, protocol_of
 from easgd_lib.method.settings import Settings
 from easgd_lib.parallel import centers, mpiexec
 from easgd_lib.parallel.centers import TakesOver
 from easgd_lib.parallel.world import RankLost, World, says_a_rank_died
+from easgd_lib.resources import affinity, cores
 
 
-def threads_of(settings: Settings) -> int:
-    """Torch threads of each worker: as asked, else the cores shared out."""
-    return settings.threads or max(1, cores() // settings.workers)
+class Node(NamedTuple):
+    """This rank's computer: the cores that the run's ranks on it may use, and how many they are."""
+
+    cores: int
+    ranks: int
+
+    @classmethod
+    def of(cls, world: World) -> "Node":
+        """Collective. Each rank may be bound to a core of its own: together they have them all."""
+        here = MPI.Get_processor_name()
+        bound = [cores for name, cores in world.gather([here, affinity()]) if name == here]
+        return cls(cores(sorted(set().union(*bound))), len(bound))
+
+    def threads(self, settings: Settings) -> int:
+        """Torch threads of each worker: as asked, else the cores shared out."""
+        workers = min(self.ranks, settings.workers)  # a server sleeps
+        return settings.threads or max(1, self.cores // workers)
 
 
 def run(settings: Settings, report: Callable[[dict], None] = lambda numbers: None) -> Run | None:
@@ -52,7 +68,8 @@ def run(settings: Settings, report: Callable[[dict], None] = lambda numbers: Non
 
 
 def _run(world: World, settings: Settings, report) -> Run | None:
-    torch.set_num_threads(threads_of(settings))
+    node = Node.of(world)
+    torch.set_num_threads(node.threads(settings))
     keep_freed_memory()
     data = datasets.load(datasets.resolve(settings.data))
     settings = settings.replace(data=data.name)
@@ -64,7 +81,7 @@ def _run(world: World, settings: Settings, report) -> Run | None:
         if index < 0
         else _work(world, Worker(index, settings, objective, method_of(settings), report=report))
     )
-    run = world.together(partial(_conclude, world, data, settings, part), "the evaluation")
+    run = world.together(partial(_conclude, world, node, data, settings, part), "the evaluation")
     world.free()
     return run
 
@@ -78,7 +95,7 @@ class Part(NamedTuple):
     began: float  # `time.monotonic`
 
 
-def _conclude(world: World, data, settings: Settings, part: Part) -> Run | None:
+def _conclude(world: World, node: Node, data, settings: Settings, part: Part) -> Run | None:
     """Evaluate the snapshots, together; the record, on the first of the living ranks."""
     accounts = [account for account in world.gather(part.account) if account]
     if not accounts:
@@ -89,7 +106,7 @@ def _conclude(world: World, data, settings: Settings, part: Part) -> Run | None:
     if snapshots:
         snapshots.append(snapshots.pop()._replace(center=final))
     root, snapshots = _to_all(world, snapshots, final.numel())
-    torch.set_num_threads(max(1, cores() // world.size))
+    torch.set_num_threads(max(1, node.cores // node.ranks))
     worker = world.members[root] - settings.kind.extra_ranks
     jobs = evaluate.jobs(snapshots, with_worker=evaluate.worker_too(settings), worker=worker)
     mine = evaluate.carry_out(data, jobs[world.rank :: world.size])  # dealt out to all ranks
@@ -97,7 +114,8 @@ def _conclude(world: World, data, settings: Settings, part: Part) -> Run | None:
     if world.rank != 0:
         return None
     lost = _losses(world, settings, accounts, part.began)
-    where = records.environment(data, threads_of(settings), world.size, mpiexec.library_version())
+    mpi = mpiexec.library_version()
+    where = records.environment(data, node.threads(settings), world.size, mpi, node)
     return records.assemble(settings, accounts, evaluations, where, lost)
 
 

@@ -27,6 +27,7 @@ from easgd_lib.method import rules
 from easgd_lib.method.algorithms import SGD, Gradient, Request, evaluates_x, method_of, protocol_of
 from easgd_lib.method.center import ORDERS, LocalCenter, Pull, Push
 from easgd_lib.method.settings import Settings
+from easgd_lib.resources import cores
 from easgd_lib.simulation.clock import (
     Clock,
     Process,
@@ -333,7 +334,7 @@ def run_workers(
     report: Callable[[dict], None] = lambda numbers: None,
 ) -> list[Worker]:
     """All p workers, from their first step to their last, worker 0 with its snapshots."""
-    torch.set_num_threads(settings.threads or records.cores())
+    torch.set_num_threads(settings.threads or cores())
     keep_freed_memory()
     p, images = settings.workers, settings.batch_size
     clock, watches = Clock(), [VirtualWatch() for _ in range(p)]

@@ -6,7 +6,6 @@ reads it, and adds to it under a lock of the kernel's, as threads of one process
 
 import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -88,7 +87,7 @@ class WindowCenter:
                 "across several use --center server",
             )
         folder = mpiexec.shared_memory_folder()
-        if folder and (free := shutil.disk_usage(folder).free) < size:
+        if folder and (free := mpiexec.free_in(folder)) < size:
             raise MPIError(
                 f"no shared memory left: the center takes {size / 2**20:.1f} MiB, {folder} has "
                 f"{free / 2**20:.1f} MiB",

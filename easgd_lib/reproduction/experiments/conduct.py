@@ -18,7 +18,7 @@ from easgd_lib.errors import EasgdError, NotFinite
 from easgd_lib.learning import datasets
 from easgd_lib.learning.evaluate import images_per_vector
 from easgd_lib.learning.objectives import ImageClassification
-from easgd_lib.learning.records import Run, cores, settings_of, write_atomically
+from easgd_lib.learning.records import Run, settings_of, write_atomically
 from easgd_lib.learning.worker import keep_freed_memory
 from easgd_lib.method.settings import Settings
 from easgd_lib.reproduction.experiments import Experiment, Planned, Size
@@ -37,6 +37,7 @@ from easgd_lib.reproduction.experiments.paper import (
     TUNING,
     best_rates,
 )
+from easgd_lib.resources import cores, free_memory
 from easgd_lib.simulation import simulate
 from easgd_lib.simulation.clock import TimeModel
 
@@ -51,6 +52,7 @@ TUNED = (BY_PERIOD, BY_WORKERS, SEQUENTIAL, BY_ORDER)  # at the rates that tunin
 ON_REQUEST = (CIFAR,)  # days: run only where --only names it
 PROBE = 2.0  # seconds of gradients that say how fast this machine is
 OVERHEAD = 2.0  # seconds around each run: loading, starting
+MEMORY_EACH = 2**30  # bytes of a simulating process: torch, full MNIST, the workers
 IMAGES_PER_GRADIENT = 3  # evaluating an image takes a third of learning from one
 
 
@@ -202,8 +204,9 @@ def _in_parallel(runs: list[Planned], size: Size) -> Iterator[tuple[Planned, Run
     # Largest last of a seed would leave cores idle at the end.
     runs.sort(key=lambda each: (each.settings.seed, -each.images()))
     context = multiprocessing.get_context("spawn")
+    room = max(1, free_memory() // MEMORY_EACH)
     pool = ProcessPoolExecutor(
-        min(cores(), len(runs)), context, initializer=_settle, initargs=(os.getpid(),)
+        min(cores(), room, len(runs)), context, initializer=_settle, initargs=(os.getpid(),)
     )
     try:
         waiting = {
