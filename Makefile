@@ -5,12 +5,16 @@ TORCH_INDEX ?=
 
 BIN := .venv/bin
 READY := .venv/ready
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP := env -u PYTHONPATH $(BIN)/python -m pip --disable-pip-version-check
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Whatever the user has told pip and Python elsewhere, this goes into .venv and nowhere else.
+export PIP_USER := 0
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONHOME
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
-# A virtual environment knows its own path: one that was moved is made anew.
-$(shell test ! -e $(READY) || grep -qsx '$(CURDIR)' $(READY) || rm -rf .venv)
+# A virtual environment knows its own path: one that was moved is made anew. ($$PWD, and not
+# make's own word for it: a path may hold quotes, brackets and spaces.)
+$(shell test ! -e $(READY) || pwd -P | cmp -s - $(READY) || rm -rf .venv)
 
 .PHONY: setup reproduce quick test check notebooks notebooks-check assignments lab data clean
 
@@ -24,7 +28,7 @@ $(READY): pyproject.toml requirements-lock.txt
 	@echo "installing into .venv, once; PyTorch is the large part"
 	@$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
 	  -c requirements-lock.txt -e '.[notebooks,course,test,check]'
-	@echo '$(CURDIR)' > $@
+	@pwd -P > $@
 
 reproduce: setup
 	@easgd reproduce

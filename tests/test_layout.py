@@ -20,19 +20,22 @@ FILES = {
 MAY_IMPORT = {
     "errors": set(),
     "paths": set(),
+    "resources": set(),
     "theory": set(),
     "method": {"errors"},
-    "learning": {"errors", "method", "paths"},
+    "learning": {"errors", "method", "paths", "resources"},
     "metrics": {"learning"},
     "figures": {"learning"},
     "progress": {"figures"},
-    "simulation": {"errors", "learning", "method", "paths"},
+    "simulation": {"errors", "learning", "method", "paths", "resources"},
     "conformance": {"learning", "method", "simulation"},
-    "parallel": {"errors", "learning", "method", "progress"},
-    "machine": {"errors", "learning", "method", "metrics", "parallel", "paths", "simulation"},
+    "parallel": {"errors", "learning", "method", "progress", "resources"},
+    "machine": {
+        "errors", "learning", "method", "metrics", "parallel", "paths", "resources", "simulation",
+    },
     "reproduction": {
-        "errors", "figures", "learning", "method", "metrics", "parallel", "paths", "simulation",
-        "theory",
+        "errors", "figures", "learning", "method", "metrics", "parallel", "paths", "resources",
+        "simulation", "theory",
     },
     "__main__": {
         "errors", "learning", "machine", "method", "metrics", "parallel", "progress",
@@ -46,7 +49,9 @@ LONGER = {
     "simulation/clock.py": 340,
     "simulation/simulate.py": 410,
     "method/algorithms.py": 400,
-    "__main__.py": 370,
+    "__main__.py": 400,
+    "parallel/engines.py": 370,
+    "parallel/world.py": 350,
     "reproduction/claims/kth.py": 400,
     "reproduction/claims/paper.py": 400,
     "reproduction/figures/kth.py": 350,
@@ -58,7 +63,7 @@ INTERNAL = {
     "__main__", "method.extension",
     "parallel.centers", "parallel.launcher",
     "parallel.mpiexec", "parallel.rank", "simulation.noise", "parallel.watchdog", "parallel.world",
-    "reproduction.figures", "reproduction.redraw", "reproduction.reproduce",
+    "reproduction.figures", "reproduction.redraw", "reproduction.reproduce", "resources",
 }  # fmt: skip
 SHOWN_WHOLE = ("theory", "figures", "parallel.centers", "reproduction.claims",
                "reproduction.experiments", "reproduction.kth", "reproduction.figures")  # fmt: skip

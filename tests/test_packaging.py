@@ -1,6 +1,10 @@
 """The three lists of requirements agree, and what is declared is what a user gets."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import entry_points, version
 
@@ -58,15 +62,69 @@ def test_the_launcher_name_is_registered():
 
 
 def test_importing_the_package_loads_neither_torch_nor_mpi():
-    import subprocess
-    import sys
-
     check = (
         "import easgd_lib, sys; easgd_lib.Settings(method='easgd', workers=2); "
         "assert not {'torch', 'mpi4py', 'ipyparallel', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
     assert "simulate" in dir(easgd_lib)
+
+
+MAKE_ALONE = """
+[project]
+name = "tiny"
+version = "1"
+[project.optional-dependencies]
+notebooks = []
+course = []
+test = []
+check = []
+[tool.setuptools]
+py-modules = []
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ML [SS26]", "Pat's course", 'Übung "3" $HOME & more; *'])
+def test_make_setup_in_any_folder_whatever_pip_was_told(name, tmp_path):
+    """The Makefile with a project that needs nothing: installed once, kept, made anew if moved."""
+    folder = tmp_path / name
+    folder.mkdir()
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "pyproject.toml").write_text(MAKE_ALONE)
+    (folder / "requirements-lock.txt").write_text("")
+    told = {"PIP_USER": "1", "PIP_TARGET": str(tmp_path / "elsewhere"), "PYTHONHOME": "/nowhere"}
+
+    def setup(where):
+        words = ["make", "setup", f"PYTHON={sys.executable}"]
+        ran = subprocess.run(
+            words, cwd=where, env=dict(os.environ) | told, capture_output=True, text=True,
+            timeout=240, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    assert "installing" in setup(folder)
+    assert "installing" not in setup(folder), "installed again, without a reason"
+    assert not (tmp_path / "elsewhere").exists()
+    moved = folder.rename(tmp_path / f"{name} moved")
+    assert "installing" in setup(moved)
+
+
+def test_environment_yml_asks_conda_for_nothing_but_its_own():
+    """Lines for pip in it would go through pip's parser of requirement files: none is needed."""
+    lines = (ROOT / "environment.yml").read_text().split("dependencies:")[1].splitlines()
+    entries = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    assert all(re.fullmatch(r"- [a-z0-9-]+( [<>=][<>=0-9.,]*)?", entry) for entry in entries)
+
+
+@pytest.mark.slow
+def test_the_readme_s_pip_line_is_one_that_pip_takes():
+    [line] = re.findall(r"pip (install --no-deps -e \.)", (ROOT / "README.md").read_text())
+    words = [sys.executable, "-m", "pip", *line.split(), "--dry-run", "--no-build-isolation"]
+    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "Would install easgd-lib" in ran.stdout
 
 
 def test_every_folder_with_code_is_a_package_that_is_installed():
