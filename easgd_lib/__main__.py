@@ -107,7 +107,25 @@ class Name(click.ParamType):
 )
 @click.option("--allow-unstable", is_flag=True, help="Let α leave its limit.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the record here, as JSON.")
-def train(workers: int | None, out: Path | None, simulate: bool, time_model: Path | None, **given):
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write checkpoints into this folder; all ranks must see it.",
+)
+@click.option(
+    "--every", type=float, default=60.0, show_default=True, help="Seconds between checkpoints."
+)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in that folder.")
+def train(
+    workers: int | None,
+    out: Path | None,
+    simulate: bool,
+    time_model: Path | None,
+    checkpoint: Path | None,
+    every: float,
+    resume: bool,
+    **given,
+):
     """Train a network with one method, and say how good the center is.
 
     The network is the KTH report's; for cifar10 the paper's, with its crops, flips and dropout.
@@ -116,14 +134,21 @@ def train(workers: int | None, out: Path | None, simulate: bool, time_model: Pat
     easgd train --method eamsgd --workers 2 --tau 10 --eta 0.02 --delta 0.9 --seconds 25
     mpiexec -n 3 python -m easgd_lib train --method easgd --center server
     easgd train --method easgd --workers 16 --simulate     16 workers, whatever the machine
+    easgd train --method easgd --checkpoint runs/a --resume     go on where that run stands
     """  # noqa: D301 (click wants the \b itself)
     there = _workers(given["method"], given["center"], workers)
     settings = Settings(workers=there, **given)
     simulate = simulate or settings.kind.connect is None
     if time_model and not simulate:
         raise SettingsError("--time-model is for the virtual clock", "add --simulate")
-    _announce(settings)
-    run = _simulate(settings, time_model) if simulate else _train(settings)
+    from easgd_lib.learning.checkpoint import Checkpoint
+    from easgd_lib.paths import make_writable
+
+    asked = Checkpoint.asked(checkpoint, every, resume)
+    if out:
+        make_writable(out.parent)
+    settings = _announce(settings, asked)
+    run = _simulate(settings, time_model, asked) if simulate else _train(settings, asked)
     if run is None:
         return
     _print_runs({"run": run})
@@ -150,15 +175,18 @@ def _workers(method: str, center: str, asked: int | None) -> int:
     return there
 
 
-def _announce(settings: Settings):
+def _announce(settings: Settings, checkpoint) -> Settings:
     """Before training: what will be run, on which data, said once, on stderr."""
     from easgd_lib.learning import datasets
     from easgd_lib.parallel import mpiexec
 
     name = datasets.resolve(settings.data)
     datasets.check(name)
+    whole = settings.replace(data=name)
+    if checkpoint:
+        checkpoint.prepare(whole)
     if mpiexec.launched_rank() != 0:
-        return
+        return whole
     click.echo(settings.summary, err=True)
     if settings.data is None and name == SAMPLE:
         click.echo(
@@ -166,25 +194,28 @@ def _announce(settings: Settings):
             "shipped with easgd_lib; `make data` downloads all 70,000",
             err=True,
         )
+    return whole
 
 
-def _simulate(settings: Settings, time_model: Path | None):
+def _simulate(settings: Settings, time_model: Path | None, checkpoint):
     """All workers in this process, under the virtual clock."""
     from easgd_lib.simulation import clock, simulate
 
     times = clock.TimeModel.calibrated(settings.center, time_model) if time_model else None
-    return _train_here(settings, partial(simulate.train, times=times))
+    more = checkpoint.to_arguments() if checkpoint else {}
+    return _train_here(settings, partial(simulate.train, times=times, **more))
 
 
-def _train(settings: Settings):
+def _train(settings: Settings, checkpoint):
     """In this MPI world, or on engines of our own."""
     from easgd_lib.parallel import mpiexec, rank
     from easgd_lib.parallel.engines import cluster
 
     if mpiexec.launched_size() is not None:
-        return _train_here(settings, rank.run)
+        return _train_here(settings, partial(rank.run, checkpoint=checkpoint))
+    more = checkpoint.to_arguments() if checkpoint else {}
     with cluster(settings.workers, center=settings.center) as engines:
-        return engines.train(settings)
+        return engines.train(settings, **more)
 
 
 def _train_here(settings: Settings, train: Callable):
@@ -343,13 +374,17 @@ def _print_runs(runs: dict):
     for run in runs.values():
         for loss in run.workers_lost:
             console.print(_loss(loss))
+        if failure := run.environment.get("checkpoint"):
+            console.print(failure)
     console.print(f"data: {first['data']} ({first['data_from']})")
 
 
 def _loss(loss: dict) -> str:
     """One worker that was lost, in words."""
     who = "the server" if loss["worker"] < 0 else f"worker {loss['worker']}"
-    when = f"at step {loss['step']}, after {loss['seconds']:.1f} s"
+    when = f"after {loss['seconds']:.1f} s"
+    if loss["worker"] >= 0:
+        when = f"at step {loss['step']}, {when}"
     return f"{who} {loss['why']} {when}: the others went on, β and p as set"
 
 

@@ -68,7 +68,7 @@ class Training:
     def __init__(self):
         self.asked: list[Settings] = []
 
-    def __call__(self, settings: Settings) -> Run:
+    def __call__(self, settings: Settings, **checkpoint) -> Run:
         self.asked.append(settings)
         return made_up(settings)
 
@@ -108,7 +108,7 @@ def test_nothing_is_run_twice_not_even_in_two_experiments():
 def test_a_loss_that_explodes_is_a_result():
     """Stored in JSON that any reader reads, and not run again."""
 
-    def explode(settings: Settings) -> Run:
+    def explode(settings: Settings, **checkpoint) -> Run:
         raise NotFinite(f"the loss of worker 0 is nan at step 3 ({settings.summary})")
 
     first = FIGURE_3.planned(QUICK)[0]

@@ -115,6 +115,23 @@ class ImageClassification:
         """Whose batches this worker draws."""
         return worker
 
+    def state(self) -> dict:
+        """What a checkpoint keeps of it: the stream of batches, and BatchNorm's statistics."""
+        return {
+            "left": self.stream.left,
+            "generator": self.stream.generator.bit_generator.state,
+            "buffers": {name: each.clone() for name, each in self.network.named_buffers()},
+            "loss": self.loss,
+        }
+
+    def restore(self, state: dict):
+        """Go on from such a state."""
+        self.stream.left = state["left"]
+        self.stream.generator.bit_generator.state = state["generator"]
+        for name, buffer in self.network.named_buffers():
+            buffer.copy_(state["buffers"][name])
+        self.loss = state["loss"]
+
     def first_batch(self) -> Tensor:
         """The indices of the first batch, whatever was drawn since."""
         return Stream(*self._stream).draw()

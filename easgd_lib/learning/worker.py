@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from easgd_lib.errors import NotFinite
+from easgd_lib.learning.checkpoint import state_of
 from easgd_lib.learning.objectives import ImageClassification
 from easgd_lib.method.algorithms import SGD, Gradient, Request, Step
 from easgd_lib.method.center import Center, Pull, Push
@@ -38,6 +39,14 @@ class Stopwatch:
         if self.activity:
             self.spent[self.activity] += now - self._since
         self.activity, self._since = activity, now
+
+    def state(self) -> dict:
+        """What a checkpoint keeps of it."""
+        return {"spent": dict(self.spent)}
+
+    def restore(self, state: dict):
+        """Go on from such a state."""
+        self.spent = dict(state["spent"])
 
     @property
     def seconds(self) -> float:
@@ -241,6 +250,34 @@ class Worker:
         if self._losses and (not self.log or self.progress - self._logged > 0.5 / LOG_POINTS):
             self._take_note()  # a mean over a few batches more would only be noise
 
+    def state(self) -> dict:
+        """All that a checkpoint keeps of this worker, between two of its steps."""
+        return {
+            "method": state_of_method(self.method),
+            "objective": state_of(self.objective, "objective"),
+            "watch": self.watch.state(),
+            "log": self.log,
+            "losses": self._losses,
+            "logged": self._logged,
+            "snapshots": self.snapshots,
+            "next_snapshot": self._next_snapshot,
+        }
+
+    def restore(self, state: dict):
+        """Go on from such a state."""
+        vars(self.method).update(state["method"])
+        self.objective.restore(state["objective"])
+        self.watch.restore(state["watch"])
+        self.log = [LogPoint(*point) for point in state["log"]]
+        self.snapshots = [Snapshot(*snapshot) for snapshot in state["snapshots"]]
+        self._losses, self._logged = state["losses"], state["logged"]
+        self._next_snapshot = state["next_snapshot"]
+
+    def rejoin(self, center: Tensor, t: int):
+        """Take the place of a worker that was lost: start at x̃, at the others' step."""
+        self.method = type(self.method)(center.clone(), self.settings)
+        self.method.t = t
+
     def account(self) -> dict:
         """This worker's part of the record."""
         return {
@@ -251,6 +288,11 @@ class Worker:
             "time_split": self.watch.spent,
             "log": self.log,
         }
+
+
+def state_of_method(method: SGD) -> dict:
+    """Its x and all else that it remembers from step to step."""
+    return {name: value for name, value in vars(method).items() if name != "settings"}
 
 
 def steps_of(settings: Settings, n: int) -> int | None:

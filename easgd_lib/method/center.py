@@ -77,6 +77,8 @@ class ExchangeProtocol(NamedTuple):
         worker at a time may keep the others out from its first request to its last.
     optimizer : ServerOptimizer or None
         What to do with a push; None: add.
+    resumed : (state, pushes) or None
+        Where the center goes on, in a run that is resumed.
 
     >>> ExchangeProtocol().begin(1.0)
     (1.0,)
@@ -86,10 +88,18 @@ class ExchangeProtocol(NamedTuple):
     exchange: tuple[type, ...] = (Pull, Push)
     atomic: bool = True
     optimizer: ServerOptimizer | None = None
+    resumed: tuple[State, int] | None = None
 
     def begin(self, start: Any) -> State:
         """The center's state at the start: x̃, and what the optimizer remembers."""
+        if self.resumed:
+            return self.resumed[0]
         return self.optimizer.begin(start) if self.optimizer else (start,)
+
+    @property
+    def pushes(self) -> int:
+        """How many pushes the center has absorbed at the start."""
+        return self.resumed[1] if self.resumed else 0
 
     @property
     def shows(self) -> int:
@@ -109,6 +119,9 @@ class Center(Protocol):
     def snapshot(self) -> Tensor:
         """A copy of what is evaluated, x̃ or its average z, taken outside every exchange."""
 
+    def state(self) -> tuple[State, int]:
+        """A copy of all that the center is, and the pushes so far, for a checkpoint."""
+
     def close(self) -> Tensor:
         """This worker is done. Returns what is evaluated, final where this is rank 0."""
 
@@ -124,25 +137,28 @@ class LocalCenter:
 
     def __init__(self, start, protocol: ExchangeProtocol):
         self.protocol, self.optimizer = protocol, protocol.optimizer
-        self.state = protocol.begin(start)
-        self.pushes = 0
+        self.vectors = protocol.begin(start)
+        self.pushes = protocol.pushes
 
     @property
     def center(self):
-        return self.state[0]
+        return self.vectors[0]
 
     def pull(self):
         return self.center
 
     def push(self, change) -> None:
         if self.optimizer:
-            self.state = self.optimizer.absorb(self.state, change, self.pushes)
+            self.vectors = self.optimizer.absorb(self.vectors, change, self.pushes)
         else:
-            self.state = (self.center + change,)
+            self.vectors = (self.center + change,)
         self.pushes += 1
 
     def snapshot(self):
-        return self.state[self.protocol.shows]
+        return self.vectors[self.protocol.shows]
+
+    def state(self) -> tuple[State, int]:
+        return self.vectors, self.pushes
 
     close = snapshot
 

@@ -15,6 +15,7 @@ from ipyparallel.error import RemoteError
 from easgd_lib import errors, progress
 from easgd_lib.errors import DEAD, MPIError, PeerFailed, SettingsError
 from easgd_lib.learning import datasets
+from easgd_lib.learning.checkpoint import EVERY, Checkpoint
 from easgd_lib.learning.records import Run
 from easgd_lib.method.center import kind_of
 from easgd_lib.method.settings import Settings
@@ -207,8 +208,22 @@ class Engines:
         else:
             self._check()
 
-    def train(self, settings: Settings) -> Run:
+    def train(
+        self,
+        settings: Settings,
+        *,
+        checkpoint: str | Path | None = None,
+        every: float = EVERY,
+        resume: bool = False,
+    ) -> Run:
         """Train on the first ``settings.ranks`` engines, with live progress.
+
+        Parameters
+        ----------
+        settings : Settings
+        checkpoint : str or Path, optional
+            A folder, which all engines must see, to write checkpoints into, `every` so many
+            seconds; with `resume` the run goes on from the newest one in it.
 
         Raises
         ------
@@ -221,9 +236,16 @@ class Engines:
             )
         settings = settings.replace(data=datasets.resolve(settings.data))
         datasets.check(settings.data)
+        asked = Checkpoint.asked(checkpoint, every, resume)
+        if asked:
+            asked.prepare(settings)
         self._provide(settings.ranks)
         data_root = os.environ.get("EASGD_DATA")
-        job = settings.to_dict(), data_root and str(Path(data_root).expanduser().resolve())
+        job = (
+            settings.to_dict(),
+            data_root and str(Path(data_root).expanduser().resolve()),
+            asked.to_arguments() if asked else None,
+        )
         calls = [self.client[i].apply_async(_take_part, *job) for i in range(settings.ranks)]
         display = progress.Live(settings.method)
         try:
@@ -343,7 +365,7 @@ def _world(folder: str) -> list[int]:
     return [MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size]
 
 
-def _take_part(settings: dict, data_root: str | None) -> dict | None:
+def _take_part(settings: dict, data_root: str | None, asked: dict | None) -> dict | None:
     """One rank's part of a run, its live numbers published to the client."""
     # They start MPI, or work there alone: only on an engine.
     from ipyparallel.datapub import publish_data
@@ -353,5 +375,6 @@ def _take_part(settings: dict, data_root: str | None) -> dict | None:
     os.environ.pop("EASGD_DATA", None)
     if data_root:
         os.environ["EASGD_DATA"] = data_root
-    run = rank.run(Settings.from_dict(settings), report=publish_data)
+    checkpoint = Checkpoint.asked(asked.pop("checkpoint"), **asked) if asked else None
+    run = rank.run(Settings.from_dict(settings), publish_data, checkpoint)
     return run.to_dict() if run else None

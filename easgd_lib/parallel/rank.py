@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from mpi4py import MPI
 
 from easgd_lib.errors import DEAD, EasgdError, MPIError, PeerFailed
 from easgd_lib.learning import datasets, evaluate, records
+from easgd_lib.learning.checkpoint import Checkpoint
 from easgd_lib.learning.flat import digest
 from easgd_lib.learning.objectives import ImageClassification, objective_of
 from easgd_lib.learning.records import Run
@@ -19,8 +21,11 @@ from easgd_lib.method.algorithms import method_of, protocol_of
 from easgd_lib.method.settings import Settings
 from easgd_lib.parallel import centers, mpiexec
 from easgd_lib.parallel.centers import TakesOver
+from easgd_lib.parallel.checkpoints import Resumable, losses
 from easgd_lib.parallel.world import RankLost, World, says_a_rank_died
 from easgd_lib.resources import affinity, cores
+
+GO_ON, NOT_YET = 1, 2  # votes: not over, and no checkpoint now
 
 
 class Node(NamedTuple):
@@ -42,17 +47,21 @@ class Node(NamedTuple):
         return settings.threads or max(1, self.cores // workers)
 
 
-def run(settings: Settings, report: Callable[[dict], None] = lambda numbers: None) -> Run | None:
+def run(
+    settings: Settings,
+    report: Callable[[dict], None] = lambda numbers: None,
+    checkpoint: Checkpoint | None = None,
+) -> Run | None:
     """Take part in a run with the first `settings.ranks` ranks of the MPI world.
 
-    Collective over these ranks; any others must not call it. Returns the run on rank 0,
-    None elsewhere.
+    Collective over these ranks; any others must not call it. Returns the run on the first rank
+    that lives, None elsewhere.
 
     If this rank fails, it first tells the others, which then stop waiting for it.
     """
     world = World.of(settings.ranks)
     try:
-        return _run(world, settings, report)
+        return _run(world, settings, report, checkpoint)
     except RankLost as error:
         world.notify_failure(DEAD)  # another may have forgiven it already
         raise PeerFailed(DEAD) from error
@@ -67,7 +76,7 @@ def run(settings: Settings, report: Callable[[dict], None] = lambda numbers: Non
         raise
 
 
-def _run(world: World, settings: Settings, report) -> Run | None:
+def _run(world: World, settings: Settings, report, checkpoint) -> Run | None:
     node = Node.of(world)
     torch.set_num_threads(node.threads(settings))
     keep_freed_memory()
@@ -76,12 +85,18 @@ def _run(world: World, settings: Settings, report) -> Run | None:
     index = world.rank - settings.kind.extra_ranks  # worker 0 … p − 1; a server is −1
     objective = objective_of(settings)(data, settings, index)
     _check_start_and_batches(world, objective)
+    stored = Resumable(world, settings, objective, checkpoint)
     part = (
-        _serve(world, settings, objective)
+        _serve(world, settings, objective, stored)
         if index < 0
-        else _work(world, Worker(index, settings, objective, method_of(settings), report=report))
+        else _work(
+            world, Worker(index, settings, objective, method_of(settings), report=report), stored
+        )
     )
     run = world.together(partial(_conclude, world, node, data, settings, part), "the evaluation")
+    if run:
+        run.environment.update(stored.notes)
+        run.workers_lost[:0] = stored.lost
     world.free()
     return run
 
@@ -113,34 +128,10 @@ def _conclude(world: World, node: Node, data, settings: Settings, part: Part) ->
     evaluations = [evaluation for part in world.gather(mine) for evaluation in part]
     if world.rank != 0:
         return None
-    lost = _losses(world, settings, accounts, part.began)
+    lost = losses(world, settings, part.began, accounts)
     mpi = mpiexec.library_version()
     where = records.environment(data, node.threads(settings), world.size, mpi, node)
     return records.assemble(settings, accounts, evaluations, where, lost)
-
-
-def _losses(world: World, settings: Settings, accounts: list[dict], began: float) -> list[dict]:
-    """Who died, when, and at which step; so too the worker that took over a server's part."""
-    lost = [
-        {
-            "worker": member - settings.kind.extra_ranks,
-            "step": loss.step,
-            "seconds": round(loss.when - began, 1),
-            "why": "died",
-        }
-        for member, loss in world.lost.items()
-    ]
-    lost += [
-        {
-            "worker": account["worker"],
-            "step": account["samples"] // settings.batch_size,
-            "seconds": round(account["seconds"], 1),
-            "why": "took over from the server",
-        }
-        for account in accounts
-        if account["took_over"]
-    ]
-    return sorted(lost, key=lambda loss: loss["seconds"])
 
 
 def _check_start_and_batches(world: World, objective: ImageClassification):
@@ -156,9 +147,11 @@ def _check_start_and_batches(world: World, objective: ImageClassification):
         raise MPIError("two workers draw the same batches", "their seeds must differ")
 
 
-def _serve(world: World, settings: Settings, objective: ImageClassification) -> Part:
+def _serve(
+    world: World, settings: Settings, objective: ImageClassification, stored: Resumable
+) -> Part:
     began = _begin(world, settings)
-    protocol = protocol_of(settings)
+    protocol = stored.protocol
     final = centers.serve(settings.kind, world, objective.start, protocol, objective)
     return Part(final, None, [], began)
 
@@ -170,17 +163,20 @@ def _begin(world: World, settings: Settings) -> float:
     return time.monotonic()
 
 
-def _work(world: World, worker: Worker) -> Part:
+def _work(world: World, worker: Worker, stored: Resumable) -> Part:
     settings, objective = worker.settings, worker.objective
     if worker.method.exchange:
         worker.center = centers.connect(
-            settings.kind, world, objective.start, protocol_of(settings), objective
+            settings.kind, world, objective.start, stored.protocol, objective
         )
-    began = _begin(world, settings)
+    stored.restore(worker)
+    began = stored.began = _begin(world, settings)
     worker.takes_snapshots = partial(_takes_snapshots, world, world.me, settings.kind.extra_ranks)
     took_over = False
     try:
-        worker.train(_agreement(world, worker))
+        with stored.saver.kept_if_not_finite() if stored.saver else nullcontext():
+            worker.train(_agreement(world, worker, stored))
+        stored.end(worker)
         final = worker.center.close() if worker.center else worker.method.evaluated
     except TakesOver as role:
         took_over, center = True, role.center
@@ -196,18 +192,23 @@ def _takes_snapshots(world: World, member: int, first: int) -> bool:
     return len(before) < 1 + world.forgiving
 
 
-def _agreement(world: World, worker: Worker) -> Callable[[bool], bool]:
-    """How workers decide that the run is over.
+def _agreement(world: World, worker: Worker, stored: Resumable) -> Callable[[bool], bool]:
+    """How workers decide that the run is over, and when they write a checkpoint.
 
-    Where exchanges wait for one another and a clock ends the run, all must stop after
-    the same exchange: they vote before each. Otherwise every worker decides alone.
+    Where exchanges wait for one another, and a clock decides, all must stop after the same
+    exchange, and write before the same one: they vote before each. Otherwise every worker
+    decides alone.
     """
     settings = worker.settings
-    if settings.order == "asynchronous" or settings.seconds is None or worker.center is None:
+    by_clock = settings.seconds is not None
+    in_step = settings.order != "asynchronous" and worker.center is not None
+    if not in_step or not (by_clock or stored.saver):
 
         def alone(over: bool) -> bool:
             world.tell(worker.method.t)
             world.check_for_failures()
+            if stored.due and not over:
+                stored.save(worker)
             return over
 
         return alone
@@ -216,11 +217,14 @@ def _agreement(world: World, worker: Worker) -> Callable[[bool], bool]:
     def vote(over: bool) -> bool:
         world.tell(worker.method.t)
         if worker.method.t % settings.tau:
-            return False
+            return over and not by_clock
         worker.watch.switch("communication")  # waiting for votes is no work
-        all_go_on = world.agree(not over, "the other workers to vote", among=voters)
+        mine = GO_ON * (not over) | NOT_YET * (not stored.due)
+        all_say = world.agree(mine, "the other workers to vote", among=voters)
         worker.watch.switch(None)
-        return not all_go_on
+        if all_say & GO_ON and not all_say & NOT_YET:
+            stored.save(worker)
+        return not all_say & GO_ON
 
     return vote
 

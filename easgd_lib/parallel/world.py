@@ -231,11 +231,12 @@ class World:
         ]
 
     def agree(
-        self, yes: bool, what: str, limit: float = IDLE_LIMIT, among: "World | None" = None
-    ) -> bool:
+        self, yes: int, what: str, limit: float = IDLE_LIMIT, among: "World | None" = None
+    ) -> int:
         """Whether all living ranks (of a part of this world) say yes: the same answer on all.
 
-        The one collective call that a death does not disturb.
+        Several questions at once are the bits of a number. The one collective call that a death
+        does not disturb.
         """
         answer = np.array([yes], np.int32)
         request = (among or self).comm.Iagree(answer)
@@ -254,7 +255,7 @@ class World:
             _ABANDONED.append(request)
             raise
         self.check_for_failures()
-        return bool(answer[0])
+        return int(answer[0])
 
     def shrink(self):
         """Go on without the dead. Collective over the living, who have agreed that they must."""

@@ -10,8 +10,6 @@ import json
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,20 +149,36 @@ Requests = Generator[Any, Any, None]  # what a process asks for, in turn
 
 
 class Clock:
-    """The event queue: `at` a time something happens, earliest first, ties first come."""
+    """The event queue: `at` a time it is a process's turn, earliest first, ties first come.
+
+    What is due then follows from what the process waits for. So a queue is numbers only, and
+    can be written down (`state`) and read back.
+    """
 
     def __init__(self):
         self.now = 0.0
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = count()
+        self._queue: list[tuple[float, int, int]] = []
+        self._count = 0
 
-    def at(self, time: float, act: Callable[[], None]):
-        heapq.heappush(self._queue, (time, next(self._count), act))
+    def at(self, time: float, process: int):
+        heapq.heappush(self._queue, (time, self._count, process))
+        self._count += 1
 
-    def run(self):
+    def run(self, act: Callable[[int], None], between: Callable[[], None] = lambda: None):
+        """Let each process act when its time has come; call `between` after every event."""
         while self._queue:
-            self.now, _, act = heapq.heappop(self._queue)
-            act()
+            self.now, _, process = heapq.heappop(self._queue)
+            act(process)
+            between()
+
+    def state(self) -> dict:
+        """Now, and what is still to come, as plain numbers."""
+        return {"now": self.now, "count": self._count, "queue": list(self._queue)}
+
+    def restore(self, state: dict):
+        """Go on from such a state."""
+        self.now, self._count = state["now"], state["count"]
+        self._queue = [(time, count, process) for time, count, process in state["queue"]]
 
 
 class Process:
@@ -180,6 +194,13 @@ class Process:
         Seconds before each gradient and of each gradient.
     note : callable
         Called with every `Span`.
+
+    Attributes
+    ----------
+    request : Pull, Push, Gradient, Vote or None
+        What it waits for; None before it has begun, and when it has ended.
+    answer
+        What it will be answered, as far as that is known by now.
     """
 
     def __init__(
@@ -195,30 +216,43 @@ class Process:
         self.index, self.clock, self.requests = index, clock, requests
         self.gradient, self.data, self.compute, self.note = gradient, data, compute, note
         self.center: VirtualCenter
+        self.request: Any = None
+        self.answer: Any = None
         self.asked = 0  # requests to the center
-        self._asked_at = 0.0
+        self.computed = 0  # gradients
+        self.asked_at = 0.0
 
-    def resume(self, answer: Any = None):
-        """Go on with this answer, until the next request."""
+    def act(self):
+        """Its time has come: it begins, its gradient is done, or its request to the center is."""
+        if self.request is None or isinstance(self.request, Gradient):
+            self.resume()
+        else:
+            self.center.complete(self)
+
+    def resume(self):
+        """Go on with the answer, until the next request."""
         try:
-            request = self.requests.send(answer)
+            self.request = self.requests.send(self.answer)
         except StopIteration:
+            self.request = self.answer = None
             return
-        if isinstance(request, Gradient):
-            gradient, now = self.gradient(request.at), self.clock.now
+        self.answer, now = None, self.clock.now
+        if isinstance(self.request, Gradient):
+            self.answer = self.gradient(self.request.at)
             drawn = now + self.data
             done = drawn + next(self.compute)
+            self.computed += 1
             self.note(Span(self.index, "data", now, drawn))
             self.note(Span(self.index, "compute", drawn, done))
-            self.clock.at(done, lambda: self.resume(gradient))
+            self.clock.at(done, self.index)
         else:
-            self._asked_at = self.clock.now
-            self.center.ask(self, request)
+            self.asked_at = now
+            self.center.ask(self)
 
-    def answered(self, answer: Any = None):
+    def answered(self):
         """The center is done with the last request: that took until now."""
-        self.note(Span(self.index, "communication", self._asked_at, self.clock.now))
-        self.resume(answer)
+        self.note(Span(self.index, "communication", self.asked_at, self.clock.now))
+        self.resume()
 
 
 class VirtualCenter:
@@ -238,18 +272,19 @@ class VirtualCenter:
         self.clock, self.center, self.protocol, self.kind = clock, center, protocol, kind
         self.times, self.workers, self.size = times, workers, size
         self.cost = times.message(size)
-        self.gathered: dict[int, tuple[Process, Any]] = {}  # waiting for all others
-        self.queue: deque[tuple[Process, Any]] = deque()  # waiting for a turn
+        self.processes: list[Process] = []
+        self.gathered: set[int] = set()  # waiting for all others
+        self.queue: deque[int] = deque()  # waiting for a turn
         self.holder: int | None = None  # whose exchange or request is being served
         self.turn = 0  # round robin: whose exchange is next
 
-    def ask(self, who: Process, request: Any):
-        if self.protocol.order == "synchronous" or isinstance(request, Vote):
-            self._gather(who, request)
-        elif self.holder == who.index or self._never_waits(request):
-            self._carry_out(who, request)
+    def ask(self, who: Process):
+        if self.protocol.order == "synchronous" or isinstance(who.request, Vote):
+            self._gather(who)
+        elif self.holder == who.index or self._never_waits(who.request):
+            self._carry_out(who)
         else:
-            self.queue.append((who, request))
+            self.queue.append(who.index)
             self._serve_next()
 
     def _never_waits(self, request: Any) -> bool:
@@ -260,11 +295,11 @@ class VirtualCenter:
         """If the center is free, let in the first in the queue, or the worker whose turn it is."""
         if self.holder is not None:
             return
-        for i, (who, request) in enumerate(self.queue):
-            if self.protocol.order == "asynchronous" or who.index == self.turn:
-                del self.queue[i]
-                self.holder = who.index
-                self._carry_out(who, request)
+        for index in self.queue:
+            if self.protocol.order == "asynchronous" or index == self.turn:
+                self.queue.remove(index)
+                self.holder = index
+                self._carry_out(self.processes[index])
                 return
 
     @property
@@ -274,44 +309,39 @@ class VirtualCenter:
             return True
         return self.kind.atomic and self.protocol.atomic
 
-    def _carry_out(self, who: Process, request: Any):
+    def _carry_out(self, who: Process):
         """A pull sees x̃ as it is when granted; a push is there when its message is."""
-        found = self.center.pull() if isinstance(request, Pull) else None
+        who.answer = self.center.pull() if isinstance(who.request, Pull) else None
         who.asked += 1
+        self.clock.at(self.clock.now + self.cost, who.index)
+
+    def complete(self, who: Process):
+        """The request of this process is done now."""
+        if isinstance(who.request, Push):
+            self.center.push(who.request.change)
+        elif isinstance(who.request, Pull) and self.protocol.order == "synchronous":
+            who.answer = self.center.pull()
         last = who.asked % len(self.protocol.exchange) == 0
+        if self.holder == who.index and (last or not self._whole_exchanges):
+            self.holder = None
+            self.turn = (self.turn + 1) % self.workers
+            self._serve_next()
+        who.answered()
 
-        def done():
-            if isinstance(request, Push):
-                self.center.push(request.change)
-            if self.holder == who.index and (last or not self._whole_exchanges):
-                self.holder = None
-                self.turn = (self.turn + 1) % self.workers
-                self._serve_next()
-            who.answered(found)
-
-        self.clock.at(self.clock.now + self.cost, done)
-
-    def _gather(self, who: Process, request: Any):
-        self.gathered[who.index] = who, request
+    def _gather(self, who: Process):
+        self.gathered.add(who.index)
         if len(self.gathered) < self.workers:
             return
-        all_workers = [self.gathered[i] for i in range(self.workers)]
-        self.gathered = {}
-        if isinstance(request, Vote):
-            stop = any(vote.stop for _, vote in all_workers)
-            for one, _ in all_workers:
-                self.clock.at(self.clock.now, partial(one.answered, stop))
+        self.gathered = set()
+        if isinstance(who.request, Vote):
+            stop = any(process.request.stop for process in self.processes)
+            for process in self.processes:
+                process.answer = stop
+                self.clock.at(self.clock.now, process.index)
             return
-        for one, each in all_workers:
-            done = self.clock.now + self._synchronous_cost(each, one.index)
-            self.clock.at(done, partial(self._finish, one, each))
-
-    def _finish(self, who: Process, request: Any):
-        if isinstance(request, Push):
-            self.center.push(request.change)
-            who.answered()
-        else:
-            who.answered(self.center.pull())
+        for process in self.processes:
+            cost = self._synchronous_cost(process.request, process.index)
+            self.clock.at(self.clock.now + cost, process.index)
 
     def _synchronous_cost(self, request: Any, worker: int) -> float:
         """From when all have asked until this worker has its answer."""
@@ -322,10 +352,30 @@ class VirtualCenter:
             return self.cost
         return (worker + 1) * self.cost
 
+    def state(self) -> dict:
+        """Who waits for what, as plain numbers; x̃ itself is not in it."""
+        return {
+            "gathered": sorted(self.gathered), "queue": list(self.queue), "holder": self.holder,
+            "turn": self.turn,
+        }  # fmt: skip
 
-def run(center: VirtualCenter, processes: list[Process]):
-    """Run every process to its end."""
+    def restore(self, state: dict):
+        """Go on from such a state."""
+        self.gathered, self.queue = set(state["gathered"]), deque(state["queue"])
+        self.holder, self.turn = state["holder"], state["turn"]
+
+
+def run(
+    center: VirtualCenter,
+    processes: list[Process],
+    between: Callable[[], None] = lambda: None,
+    *,
+    resumed: bool = False,
+):
+    """Run every process to its end, from the beginning or from where the clock was restored to."""
+    center.processes = processes
     for process in processes:
         process.center = center
-        center.clock.at(0.0, process.resume)
-    center.clock.run()
+        if not resumed:
+            center.clock.at(0.0, process.index)
+    center.clock.run(lambda index: processes[index].act(), between)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 
 from easgd_lib.errors import SettingsError
 from easgd_lib.learning import datasets, evaluate, models, records
+from easgd_lib.learning.checkpoint import EVERY, Checkpoint
 from easgd_lib.learning.objectives import objective_of
 from easgd_lib.learning.records import Run
 from easgd_lib.learning.sources import CIFAR10
@@ -28,6 +30,7 @@ from easgd_lib.method.algorithms import SGD, Gradient, Request, evaluates_x, met
 from easgd_lib.method.center import ORDERS, LocalCenter, Pull, Push
 from easgd_lib.method.settings import Settings
 from easgd_lib.resources import cores
+from easgd_lib.simulation.checkpoint import Stored, Tape
 from easgd_lib.simulation.clock import (
     Clock,
     Process,
@@ -241,6 +244,13 @@ class VirtualWatch(Stopwatch):
         self.spent[span.activity] += span.end - span.start
         self.now = span.end
 
+    def state(self) -> dict:
+        return super().state() | {"now": self.now}
+
+    def restore(self, state: dict):
+        super().restore(state)
+        self.now = state["now"]
+
     @property
     def seconds(self) -> float:
         return self.now
@@ -252,6 +262,9 @@ def train(
     *,
     times: TimeModel | None = None,
     method: type[SGD] | None = None,
+    checkpoint: str | Path | None = None,
+    every: float = EVERY,
+    resume: bool = False,
 ) -> Run:
     """Train p workers on images in this process, under a virtual clock.
 
@@ -270,6 +283,9 @@ def train(
         says nothing of CIFAR-10's, which wants a model of its own.
     method : type, optional
         A class like those in `methods`, in place of the one that the settings name.
+    checkpoint : str or Path, optional
+        A folder to write checkpoints into, `every` so many real seconds; with `resume` the run
+        goes on from the newest one in it, and gives the very numbers of a run never stopped.
     """
     began = time.perf_counter()
     method = method or method_of(settings)
@@ -282,7 +298,8 @@ def train(
     times = times or TimeModel.calibrated(settings.center)
     data = datasets.load(datasets.resolve(settings.data))
     settings = settings.replace(data=data.name)
-    workers = run_workers(settings, data, method, times, report)
+    asked = Checkpoint.asked(checkpoint, every, resume)
+    workers = run_workers(settings, data, method, times, report, asked)
     workers[0].take_snapshot()
     jobs = evaluate.jobs(workers[0].snapshots, with_worker=evaluate.worker_too(settings))
     evaluations = evaluate.carry_out(data, jobs)
@@ -332,6 +349,7 @@ def run_workers(
     method: type[SGD],
     times: TimeModel,
     report: Callable[[dict], None] = lambda numbers: None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[Worker]:
     """All p workers, from their first step to their last, worker 0 with its snapshots."""
     torch.set_num_threads(settings.threads or cores())
@@ -348,22 +366,36 @@ def run_workers(
         )
         for i, watch in enumerate(watches)
     ]
+    tapes = [Tape(worker) for worker in workers] if checkpoint else []
+    requests = [tape.recorded(_requests_of(tape.worker, tape.begin)) for tape in tapes]
     processes = [
         Process(
-            i, clock, _requests_of(workers[i]), workers[i].gradient, images * times.data_per_image,
-            times.compute_times(settings.seed, i, p, images), watches[i].note,
+            i, clock, requests[i] if tapes else _requests_of(workers[i]), workers[i].gradient,
+            images * times.data_per_image, times.compute_times(settings.seed, i, p, images),
+            watches[i].note,
         )
         for i in range(p)
     ]  # fmt: skip
-    run(VirtualCenter(clock, center, protocol, settings.kind, times, p, start.nbytes), processes)
+    virtual = VirtualCenter(clock, center, protocol, settings.kind, times, p, start.nbytes)
+    if checkpoint is None:
+        run(virtual, processes)
+        return workers
+    stored = Stored(checkpoint, settings, virtual, processes, tapes)
+    try:
+        with stored.saver.kept_if_not_finite():
+            run(virtual, processes, stored.save_if_due, resumed=stored.restore())
+        stored.save()
+    finally:
+        stored.saver.close()
     return workers
 
 
-def _requests_of(worker: Worker) -> Requests:
+def _requests_of(worker: Worker, begin: Callable[[], None] = lambda: None) -> Requests:
     """Step until the run is over. Where exchanges wait for one another, vote before each."""
     settings = worker.settings
     votes = settings.order in ("synchronous", "round_robin") and settings.seconds is not None
     while True:
+        begin()
         worker.snapshot_if_due()
         over = worker.progress >= 1
         if votes:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from easgd_lib.errors import MPIError
 from easgd_lib.learning.flat import digest
-from easgd_lib.method.center import ExchangeProtocol
+from easgd_lib.method.center import ExchangeProtocol, State
 from easgd_lib.parallel.world import RankLost, World
 
 
@@ -30,9 +30,9 @@ class AllreduceCenter:
         assert protocol.order == "synchronous"
         assert protocol.optimizer is None
         self.world = world
-        self.center = start.clone()
+        self.center = protocol.begin(start)[0].clone()
         self.sum = torch.empty_like(start)
-        self.pushes = 0
+        self.pushes = protocol.pushes
 
     def pull(self) -> Tensor:
         return self.center
@@ -61,6 +61,9 @@ class AllreduceCenter:
 
     def snapshot(self) -> Tensor:
         return self.center.clone()
+
+    def state(self) -> tuple[State, int]:
+        return (self.center.clone(),), self.pushes
 
     def close(self) -> Tensor:
         while not self.world.agree(True, "the other workers to finish"):

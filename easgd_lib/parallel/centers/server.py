@@ -11,7 +11,7 @@ from mpi4py import MPI
 from torch import Tensor
 
 from easgd_lib.errors import MPIError
-from easgd_lib.method.center import ExchangeProtocol, LocalCenter, Push
+from easgd_lib.method.center import ExchangeProtocol, LocalCenter, Push, State
 from easgd_lib.parallel.centers import TakesOver
 from easgd_lib.parallel.centers.channel import MessageChannel
 from easgd_lib.parallel.world import IDLE_LIMIT, RankLost, World
@@ -19,7 +19,7 @@ from easgd_lib.parallel.world import IDLE_LIMIT, RankLost, World
 Result = TypeVar("Result")
 
 SERVER = 0
-SNAPSHOT, DONE, CENTER = 1, 2, 3  # message tags
+SNAPSHOT, DONE, CENTER, STATE, PUSHES = 1, 2, 3, 4, 5  # message tags
 EXCHANGE = 10  # and that of an exchange's first request; the second one's is one more
 
 
@@ -111,6 +111,17 @@ class ServerCenter:
 
         return self._whoever_serves(ask)
 
+    def state(self) -> tuple[State, int]:
+        vectors, pushes = len(self.protocol.begin(self.center)), np.empty(1, np.int64)
+
+        def ask() -> tuple[State, int]:
+            self._request(STATE)
+            state = tuple(self._receive().clone() for _ in range(vectors))
+            self.world.receive(pushes, SERVER, PUSHES, "the server to count its pushes")
+            return state, int(pushes[0])
+
+        return self._whoever_serves(ask)
+
     def close(self) -> Tensor:
         self._whoever_serves(lambda: self._request(DONE))
         while not self.world.agree(True, "the other workers to finish"):
@@ -196,10 +207,17 @@ class Server:
     def _send(self, worker: int, vector: Tensor):
         self.channel.send(vector, worker, CENTER, f"rank {worker} to take the center")
 
+    def _send_state(self, worker: int):
+        vectors, pushes = self.center.state()
+        for vector in vectors:
+            self._send(worker, vector)
+        count = np.array([pushes], np.int64)
+        self.world.send(count, worker, PUSHES, f"rank {worker} to take the count of pushes")
+
     def _await(self, worker: int, tag: int) -> tuple[int, int] | None:
         """Wait for this request (or any) of this worker (or any): whose, and which.
 
-        None: all workers are done. Meanwhile snapshots are handed out.
+        None: all workers are done. Meanwhile snapshots and states are handed out.
         """
         status = MPI.Status()
         probe = self.world.probe
@@ -210,6 +228,10 @@ class Server:
                 self._take(status.source, SNAPSHOT)
                 with suppress(RankLost):
                     self._send(status.source, self.center.snapshot())
+            while probe(MPI.ANY_SOURCE, STATE, status):
+                self._take(status.source, STATE)
+                with suppress(RankLost):
+                    self._send_state(status.source)
             while probe(MPI.ANY_SOURCE, DONE, status):
                 self._take(status.source, DONE)
                 self.workers.discard(status.source)

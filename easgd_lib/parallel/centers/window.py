@@ -16,7 +16,7 @@ from mpi4py import MPI
 from torch import Tensor
 
 from easgd_lib.errors import MPIError
-from easgd_lib.method.center import ExchangeProtocol
+from easgd_lib.method.center import ExchangeProtocol, State
 from easgd_lib.parallel import mpiexec
 from easgd_lib.parallel.world import World
 
@@ -66,11 +66,12 @@ class WindowCenter:
         self.ended = counts[1 + members : 1 + 2 * members]
         self.counts = counts
         shape = len(state), start.numel()
-        self.state = torch.from_numpy(np.ndarray(shape, start.numpy().dtype, memory, header))
+        self.vectors = torch.from_numpy(np.ndarray(shape, start.numpy().dtype, memory, header))
         self.lock = self._shared_lock()
         if world.rank == 0:
             for place in range(len(counts)):
                 counts[place] = 0
+            self.pushes[0] = protocol.pushes
             self._store(state)
         self.window.Sync()
         world.barrier("the center's start")
@@ -110,7 +111,7 @@ class WindowCenter:
         return lock
 
     def _store(self, state: tuple[Tensor, ...]):
-        for row, vector in zip(self.state, state, strict=True):
+        for row, vector in zip(self.vectors, state, strict=True):
             row.copy_(vector)
 
     def _begin_request(self, what: str):
@@ -154,7 +155,7 @@ class WindowCenter:
 
     def pull(self) -> Tensor:
         self._begin_request("the other workers to pull")
-        center = self.state[0]
+        center = self.vectors[0]
         if self.order == "round_robin":
             center = center.clone()  # where the pull ends the turn, others move x̃ from now on
         self._end_request()
@@ -167,10 +168,10 @@ class WindowCenter:
         self.world.wait(self._locked, "the center's lock")
         try:
             if self.protocol.optimizer:
-                state = tuple(self.state)
+                state = tuple(self.vectors)
                 self._store(self.protocol.optimizer.absorb(state, change, self.pushes[0]))
             else:
-                self.state[0] += change
+                self.vectors[0] += change
             self.pushes[0] += 1
             self.window.Sync()
         finally:
@@ -178,13 +179,21 @@ class WindowCenter:
         self._end_request()
 
     def snapshot(self) -> Tensor:
-        return self.state[self.protocol.shows].clone()
+        return self.vectors[self.protocol.shows].clone()
+
+    def state(self) -> tuple[State, int]:
+        """Between two pushes: all vectors belong together."""
+        self.world.wait(self._locked, "the center's lock")
+        try:
+            return tuple(self.vectors.clone()), self.pushes[0]
+        finally:
+            fcntl.flock(self.lock, fcntl.LOCK_UN)
 
     def close(self) -> Tensor:
         self.world.agree(True, "the other workers to finish")
         all_alive = self.world.agree(self.world.whole, "the other workers to finish")
         final = self.snapshot()
-        del self.state  # the window's memory goes: never touch it again
+        del self.vectors  # the window's memory goes: never touch it again
         for counts in (self.pushes, self.begun, self.ended, self.counts):
             counts.release()
         if all_alive:

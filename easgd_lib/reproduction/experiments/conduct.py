@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -14,13 +15,14 @@ from typing import NamedTuple
 
 import torch
 
-from easgd_lib.errors import EasgdError, NotFinite
+from easgd_lib.errors import EasgdError, MPIError, NotFinite
 from easgd_lib.learning import datasets
 from easgd_lib.learning.evaluate import images_per_vector
 from easgd_lib.learning.objectives import ImageClassification
 from easgd_lib.learning.records import Run, settings_of, write_atomically
 from easgd_lib.learning.worker import keep_freed_memory
 from easgd_lib.method.settings import Settings
+from easgd_lib.paths import make_writable
 from easgd_lib.reproduction.experiments import Experiment, Planned, Size
 from easgd_lib.reproduction.experiments.cifar import CIFAR
 from easgd_lib.reproduction.experiments.kth import ABLATION, FIGURE_3
@@ -174,17 +176,35 @@ def speed() -> float:
 
 
 def on_mpi(
-    size: Size, train: Callable[[Settings], Run], experiments: tuple[Experiment, ...] = ON_MPI
+    size: Size, train: Callable[..., Run], experiments: tuple[Experiment, ...] = ON_MPI
 ) -> Iterator[tuple[Planned, Run]]:
     """Run what is missing, one at a time; store each as it ends, and yield it."""
     for planned in missing(experiments, size):
+        path = planned.path(size)
+        make_writable(path.parent)
         try:
-            run = train(planned.settings)
+            run = train(planned.settings, **unfinished(path))
         except NotFinite as error:
             run = Run.lost(planned.settings, str(error))
-        run.brief().save(planned.path(size))
+        if run.workers_lost:
+            raise MPIError(
+                f"a worker died in a run to be recorded as {path.name}: it is not comparable",
+                "call the same command again",
+            )
+        _store(run, path)
         yield planned, run
     copy_twins(experiments, size)
+
+
+def unfinished(path: Path) -> dict:
+    """Where the run of this record leaves its checkpoints; if there are some, it goes on there."""
+    folder = path.with_suffix(".unfinished")
+    return {"checkpoint": str(folder), "resume": folder.is_dir()}
+
+
+def _store(run: Run, path: Path):
+    run.brief().save(path)
+    shutil.rmtree(path.with_suffix(".unfinished"), ignore_errors=True)
 
 
 def simulated(
@@ -210,11 +230,12 @@ def _in_parallel(runs: list[Planned], size: Size) -> Iterator[tuple[Planned, Run
     )
     try:
         waiting = {
-            pool.submit(_simulate, each.settings.to_dict(), each.cores): each for each in runs
+            pool.submit(_simulate, each.settings.to_dict(), each.cores, each.path(size)): each
+            for each in runs
         }
         for done in as_completed(waiting):
             run = Run.from_dict(done.result())
-            run.brief().save(waiting[done].path(size))
+            _store(run, waiting[done].path(size))
             yield waiting[done], run
     except BrokenProcessPool as error:
         raise EasgdError(
@@ -243,10 +264,11 @@ def _end_with(parent: int):
     os._exit(1)
 
 
-def _simulate(record: dict, shared_by: int) -> dict:
+def _simulate(record: dict, shared_by: int, path: Path) -> dict:
     settings = Settings.from_dict(record)
     times = TimeModel.calibrated(settings.center).shared_by(shared_by)
     try:
-        return simulate.train(settings, times=times).to_dict()
+        make_writable(path.parent)
+        return simulate.train(settings, times=times, **unfinished(path)).to_dict()
     except NotFinite as error:
         return Run.lost(settings, str(error)).to_dict()

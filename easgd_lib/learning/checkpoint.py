@@ -1,0 +1,305 @@
+"""Checkpoints: where a run stands, written while it trains, so that it can go on from there.
+
+A checkpoint is a folder with one file a worker and one for the center. A file holds arrays and
+JSON (NumPy's npz, nothing pickled), is written whole or not at all, in the background, and the
+one before it stays. Its number is the step of the worker, or the pushes that the center had.
+"""
+
+import io
+import json
+import re
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from easgd_lib import paths
+from easgd_lib.errors import DataError, NotFinite, SettingsError
+from easgd_lib.learning.flat import digest
+from easgd_lib.learning.records import write_atomically
+from easgd_lib.method.settings import Settings
+
+EVERY = 60.0  # seconds between two checkpoints
+# Of each file. Where workers write in step, one may be at its third while another has not ended
+# its second: the first is then the last that all have.
+KEPT = 3
+CENTER = "center"
+NAME = re.compile(r"(center|simulation|worker-\d+)\.(\d+)\.npz")
+OURS = re.compile(NAME.pattern + r"\w*")  # what a killed process began to write, too
+
+Tree = Any  # dicts and lists of tensors, arrays and plain values
+
+
+class Checkpoint(NamedTuple):
+    """What the user asks for: write checkpoints into a folder, or go on from the one in it."""
+
+    folder: Path
+    every: float = EVERY
+    resume: bool = False
+
+    @classmethod
+    def asked(cls, folder, every: float = EVERY, resume: bool = False) -> "Checkpoint | None":
+        """None if no folder is given.
+
+        Raises
+        ------
+        SettingsError
+            `resume` without a folder, or an interval that is none.
+        """
+        if not 0 <= every < float("inf"):
+            raise SettingsError(f"seconds between checkpoints must be at least 0: {every}")
+        if folder is None:
+            if resume:
+                raise SettingsError("nothing to resume", "name the folder of the checkpoint")
+            return None
+        return cls(Path(folder).expanduser().resolve(), every, resume)
+
+    def to_arguments(self) -> dict:
+        """As `simulate.train` and `Engines.train` take them, in plain words and numbers."""
+        return {"checkpoint": str(self.folder), "every": self.every, "resume": self.resume}
+
+    def prepare(self, settings: Settings):
+        """Raise, before anything is trained, if this cannot be done.
+
+        Raises
+        ------
+        SettingsError
+            There is a checkpoint, and `resume` is not set; the folder to resume from is missing;
+            the checkpoint is that of other settings.
+        DataError
+            The folder cannot be written to, or a file is damaged.
+        """
+        if self.resume and not self.folder.is_dir():
+            raise SettingsError(f"no checkpoint to resume: {self.folder} is missing")
+        paths.make_writable(self.folder)
+        newest = max(_files(self.folder, CENTER, "simulation"), default=None)
+        if newest and not self.resume:
+            raise SettingsError(
+                f"{self.folder} holds the checkpoint of a run", "resume it, or name another folder"
+            )
+        if newest:
+            check_settings(self.folder, read(self.folder, *newest[::-1])["settings"], settings)
+
+    def clear_rest(self):
+        """Remove what a process that was killed had begun to write."""
+        for path in self.folder.iterdir():
+            if OURS.fullmatch(path.name) and not NAME.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+
+def check_settings(folder: Path, stored: dict, settings: Settings):
+    """Raise `SettingsError` where a checkpoint's settings are not these, naming the difference."""
+    theirs = Settings.from_dict(stored)
+    for each in fields(Settings):
+        then, now = getattr(theirs, each.name), getattr(settings, each.name)
+        if each.compare and then != now:
+            raise SettingsError(
+                f"the checkpoint in {folder} was made with {each.name} {then}, not {now}",
+                "resume with the same settings, or name another folder",
+            )
+
+
+def check_start(folder: Path, stored: str, start: Tensor):
+    """Raise `SettingsError` where a checkpoint's network is not this one."""
+    if stored != digest(start):
+        raise SettingsError(
+            f"the checkpoint in {folder} is that of another network, or of another start",
+            "resume with the same code, or name another folder",
+        )
+
+
+def identity(settings: Settings, start: Tensor) -> dict:
+    """What a file says it belongs to."""
+    return {"settings": settings.to_dict(), "start": digest(start)}
+
+
+class Saver:
+    """Writes one rank's files in the background, one after another.
+
+    A file that cannot be written (a full disk) ends no training: `failure` says why.
+    """
+
+    def __init__(self, checkpoint: Checkpoint):
+        self.folder, self.every = checkpoint.folder, checkpoint.every
+        self.failure = ""
+        self._next = time.monotonic() + self.every
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future | None = None
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() >= self._next
+
+    def save(self, files: dict[str, tuple[int, Tree]]):
+        """Copy now, write later; waits for the files before to be written.
+
+        files : from a name to its number and what it is to hold
+        """
+        packed = {name: (number, *pack(tree)) for name, (number, tree) in files.items()}
+        self.finish()
+        self._writing = self._thread.submit(self._write, packed)
+        self._next = time.monotonic() + self.every
+
+    def _write(self, packed: dict[str, tuple[int, dict, dict]]):
+        everything = (array for _, _, arrays in packed.values() for array in arrays.values())
+        if not all(np.isfinite(array).all() for array in everything):
+            return  # a run about to end: the last good one stays
+        for name, (number, about, arrays) in packed.items():
+            buffer = io.BytesIO()
+            np.savez(buffer, about=_text_to_array(json.dumps(about)), **arrays)
+            write_atomically(path_of(self.folder, name, number), buffer.getvalue())
+            for old in sorted(numbers(self.folder, name), reverse=True)[KEPT:]:
+                path_of(self.folder, name, old).unlink(missing_ok=True)
+
+    def finish(self):
+        """Wait until what was saved is on disk."""
+        if self._writing is None:
+            return
+        try:
+            self._writing.result()
+        except OSError as error:
+            self.failure = f"no checkpoint written at last: {error}"
+        self._writing = None
+
+    @contextmanager
+    def kept_if_not_finite(self):
+        """A loss that is not finite ends the training: its error names what was kept."""
+        try:
+            yield
+        except NotFinite as error:
+            self.finish()
+            if any(_files(self.folder, CENTER, "simulation")):
+                where = f"the last good checkpoint is in {self.folder}"
+                raise NotFinite(f"{error.what}; {where}", error.fix) from error
+            raise
+
+    def close(self):
+        """Finish, for good."""
+        self.finish()
+        self._thread.shutdown()
+
+
+def path_of(folder: Path, name: str, number: int) -> Path:
+    """Where the file of this name and step is."""
+    return folder / f"{name}.{number}.npz"
+
+
+def _files(folder: Path, *names: str) -> list[tuple[int, str]]:
+    """(number, name) of the files there are of these names."""
+    found = [NAME.fullmatch(path.name) for path in folder.iterdir()]
+    return [(int(match[2]), match[1]) for match in found if match and match[1] in names]
+
+
+def numbers(folder: Path, name: str) -> set[int]:
+    """At which steps there is a file of this name."""
+    return {number for number, _ in _files(folder, name)}
+
+
+def newest_whole(folder: Path, workers: Iterable[int], *, in_step: bool) -> int | None:
+    """The number of the newest center to resume from, or None.
+
+    in_step : bool
+        Whether all workers must have a file of that very step, but those lost by then.
+    """
+    for number in sorted(numbers(folder, CENTER), reverse=True):
+        center = read(folder, CENTER, number)
+        lost = {loss["worker"] for loss in center["lost"]}
+        step = center["step"]
+        there = (step in numbers(folder, f"worker-{i}") for i in workers if i not in lost)
+        if not in_step or all(there):
+            return number
+    return None
+
+
+def read(folder: Path, name: str, number: int) -> Tree:
+    """What `Saver` wrote.
+
+    Raises
+    ------
+    DataError
+        The file is missing, damaged, or none of ours.
+    """
+    path = path_of(folder, name, number)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return unpack(json.loads(arrays.pop("about").tobytes().decode()), arrays)
+    except Exception as error:  # whatever a damaged archive leads its reader to
+        raise DataError(
+            f"the checkpoint {path} is damaged ({type(error).__name__}: {error})",
+            "remove this file: the one before it is then used",
+        ) from error
+
+
+def pack(tree: Tree) -> tuple[dict, dict[str, np.ndarray]]:
+    """A tree as JSON and arrays, copied.
+
+    >>> pack({"t": 3, "x": [torch.zeros(2)]})
+    ({'t': 3, 'x': [{'tensor': '0'}]}, {'0': array([0., 0.], dtype=float32)})
+
+    Raises
+    ------
+    SettingsError
+        Something in it is neither.
+    """
+    arrays: dict[str, np.ndarray] = {}
+
+    def plain(value: Tree, where: str) -> Any:
+        key = str(len(arrays))
+        match value:
+            case None | bool() | int() | float() | str():
+                return value
+            case np.generic():
+                return value.item()
+            case dict():
+                return {name: plain(each, f"{where}.{name}") for name, each in value.items()}
+            case list() | tuple():
+                return [plain(each, f"{where}[{i}]") for i, each in enumerate(value)]
+            case Tensor():
+                arrays[key] = value.detach().numpy().copy()
+                return {"tensor": key}
+            case np.ndarray():
+                arrays[key] = value.copy()
+                return {"array": key}
+        raise SettingsError(
+            f"{where.lstrip('.')} is a {type(value).__name__}: a checkpoint holds numbers, texts, "
+            "arrays and tensors",
+            "train without a checkpoint, or keep it out of the method's attributes",
+        )
+
+    return plain(tree, ""), arrays
+
+
+def unpack(about: Any, arrays: dict[str, np.ndarray]) -> Tree:
+    """What `pack` packed."""
+    match about:
+        case {"tensor": key}:
+            return torch.from_numpy(arrays[key])
+        case {"array": key}:
+            return arrays[key]
+        case dict():
+            return {name: unpack(each, arrays) for name, each in about.items()}
+        case list():
+            return [unpack(each, arrays) for each in about]
+    return about
+
+
+def _text_to_array(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def state_of(part: Any, what: str) -> Tree:
+    """The state of a user's own part, if it has one to give."""
+    if not hasattr(part, "state"):
+        raise SettingsError(
+            f"{what} {type(part).__name__} cannot be checkpointed",
+            "give it state() and restore(state), or train without a checkpoint",
+        )
+    return part.state()
