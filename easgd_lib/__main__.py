@@ -6,6 +6,7 @@ A command imports what it uses when it is called: `easgd --help` needs neither t
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -178,6 +179,7 @@ def _workers(method: str, center: str, asked: int | None) -> int:
 def _announce(settings: Settings, checkpoint) -> Settings:
     """Before training: what will be run, on which data, said once, on stderr."""
     from easgd_lib.learning import datasets
+    from easgd_lib.learning.worker import warn_if_pointless
     from easgd_lib.parallel import mpiexec
 
     name = datasets.resolve(settings.data)
@@ -188,6 +190,8 @@ def _announce(settings: Settings, checkpoint) -> Settings:
     if mpiexec.launched_rank() != 0:
         return whole
     click.echo(settings.summary, err=True)
+    if mpiexec.launched_size() is not None:
+        warn_if_pointless(whole)  # where it is not said by the trainer
     if settings.data is None and name == SAMPLE:
         click.echo(
             "no MNIST found (EASGD_DATA, data/): training on the sample, 5,000 real digits "
@@ -390,6 +394,10 @@ def _loss(loss: dict) -> str:
 
 def main() -> None:
     """Entry point: whatever is wrong reaches the user as one line on stderr, status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that knows no τ shows a ?
+    warnings.showwarning = _say
     sys.path.append(os.getcwd())  # where a user's own modules lie; `python -m` looks there too
     try:
         app(standalone_mode=False)
@@ -411,6 +419,11 @@ def main() -> None:
 
         leave(status)
     sys.exit(status)
+
+
+def _say(message, category, filename, lineno, file=None, line=None):
+    """A warning, on one line."""
+    print(f"easgd: note: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _complain(message: str) -> int:

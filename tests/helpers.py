@@ -63,6 +63,7 @@ def easgd(*arguments: str, timeout: float = 120, **environment: str):
         env=dict(os.environ) | environment,
         capture_output=True,
         text=True,
+        errors="replace",
         timeout=timeout,
         check=False,
     )

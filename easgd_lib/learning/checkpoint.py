@@ -7,6 +7,7 @@ one before it stays. Its number is the step of the worker, or the pushes that th
 
 import io
 import json
+import os
 import re
 import time
 from collections.abc import Iterable
@@ -59,7 +60,7 @@ class Checkpoint(NamedTuple):
             if resume:
                 raise SettingsError("nothing to resume", "name the folder of the checkpoint")
             return None
-        return cls(Path(folder).expanduser().resolve(), every, resume)
+        return cls(Path(os.path.expanduser(folder)).resolve(), every, resume)
 
     def to_arguments(self) -> dict:
         """As `simulate.train` and `Engines.train` take them, in plain words and numbers."""

@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import shutil
+import socket
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,8 +15,10 @@ from torch import Tensor
 
 from easgd_lib import paths
 from easgd_lib.errors import DataError
-from easgd_lib.learning.sources import SAMPLE, Source, source_of
+from easgd_lib.learning.sources import DATASETS, SAMPLE, Source, source_of
 
+SILENCE = 30.0  # seconds a mirror may keep silent
+UNFINISHED = ".download-"
 SIDE = 28  # pixels, of what the networks see
 
 
@@ -48,18 +53,47 @@ class Dataset:
 
 def places() -> list[Path]:
     """Where data is looked for: the folder EASGD_DATA, then `data/` of the clone."""
-    return [Path(p).expanduser() for p in [os.environ.get("EASGD_DATA")] if p] + [paths.DATA]
+    asked = os.environ.get("EASGD_DATA")
+    return ([Path(os.path.expanduser(asked))] if asked else []) + [paths.DATA]
 
 
 def find(name: str) -> Path | None:
-    """The first root that holds the set's folder, such as `<root>/MNIST/raw`, or None."""
-    folder = source_of(name).folder
-    return next((root for root in places() if folder and (root / folder).is_dir()), None)
+    """The first root that holds a file of the set, such as one in `<root>/MNIST/raw`, or None."""
+    return next((root for root in places() if _holds(root, source_of(name))), None)
+
+
+def _holds(root: Path, source: Source) -> bool:
+    """An empty folder is no data set, and neither are archives that were never unpacked."""
+    if not source.folder or not (root / source.folder).is_dir():
+        return False
+    return any((root / source.folder / file).is_file() for file, _ in _files(source))
 
 
 def resolve(name: str | None) -> str:
-    """The data set to use: the one named, else MNIST where it is found, else the sample."""
-    return name or ("mnist" if find("mnist") else SAMPLE)
+    """The data set to use: the one named, else MNIST where it is found, else the sample.
+
+    Raises
+    ------
+    DataError
+        None is named, and EASGD_DATA names a place that holds none.
+    """
+    if name:
+        return name
+    check_place()
+    return "mnist" if find("mnist") else SAMPLE
+
+
+def check_place():
+    """Raise `DataError` if EASGD_DATA names a place that holds no data set: nobody means that."""
+    if not os.environ.get("EASGD_DATA"):
+        return
+    root, *_ = places()
+    if not any(_holds(root, source) for source in DATASETS.values()):
+        why = "holds no data set" if root.is_dir() else "is no folder"
+        raise DataError(
+            f"EASGD_DATA={os.environ['EASGD_DATA']} {why}",
+            "name the folder that contains MNIST/, or unset it",
+        )
 
 
 def check(name: str):
@@ -177,16 +211,33 @@ def _fix(name: str, root: Path) -> str:
 
 
 def download(name: str):
-    """Fetch a data set with torchvision, its mirrors and checksums, into data/."""
+    """Fetch a data set with torchvision, its mirrors and checksums, into data/: all or nothing.
+
+    It is fetched into a folder beside, and put in its place when it is whole.
+    """
     source = source_of(name)
+    target = paths.DATA / source.folder
+    if find(name) == paths.DATA:
+        return _check_files(name, paths.DATA)
+    paths.make_writable(paths.DATA)
+    for rest in paths.DATA.glob(f"{UNFINISHED}*"):  # of a download that was killed
+        shutil.rmtree(rest, ignore_errors=True)
+    limit = socket.getdefaulttimeout()
     try:
-        _torchvision(source)(str(paths.DATA), download=True)
+        socket.setdefaulttimeout(SILENCE)
+        with tempfile.TemporaryDirectory(dir=paths.DATA, prefix=UNFINISHED) as folder:
+            _torchvision(source)(folder, download=True)
+            _check_files(name, Path(folder))
+            shutil.rmtree(target, ignore_errors=True)  # no file of the set is in it
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(Path(folder) / source.folder, target)
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"{name} could not be downloaded ({error})",
             f"try again later, or copy {source.folder} from another machine into {paths.DATA}",
         ) from error
-    _check_files(name, paths.DATA)
+    finally:
+        socket.setdefaulttimeout(limit)
 
 
 def random_crops(images: Tensor, rng: np.random.Generator) -> Tensor:

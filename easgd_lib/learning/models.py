@@ -91,7 +91,7 @@ def build(
 
     The paper's for CIFAR-10, else the report's.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # else it would look for GPUs, and wake them
         torch.manual_seed(seed)
         network = (PaperNet() if data == CIFAR10 else ConvNet()).to(dtype)
     size = sum(parameter.numel() for parameter in network.parameters())

@@ -142,7 +142,7 @@ def settings_of(path: Path) -> Settings:
 
 def _read(path: Path, parse: Callable[[dict], Any]) -> Any:
     try:
-        return parse(json.loads(path.read_text()))
+        return parse(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a readable run record ({error})", "train anew") from error
 
@@ -154,6 +154,8 @@ def write_atomically(path: Path, content: bytes) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

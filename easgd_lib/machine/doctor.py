@@ -219,6 +219,10 @@ def _leftovers() -> Check:
 
 def _data(name: str) -> Check:
     """Absent data is no fault: the bundled sample is always there."""
+    try:
+        datasets.check_place()
+    except DataError as error:
+        return Check(name, error.what, error.fix)
     if datasets.find(name) is None:
         how = f"{datasets.command(name)} downloads it"
         return Check(name, f"not found: {how}; the sample is always there")

@@ -17,6 +17,7 @@ from easgd_lib.errors import DEAD, MPIError, PeerFailed, SettingsError
 from easgd_lib.learning import datasets
 from easgd_lib.learning.checkpoint import EVERY, Checkpoint
 from easgd_lib.learning.records import Run
+from easgd_lib.learning.worker import warn_if_pointless
 from easgd_lib.method.center import kind_of
 from easgd_lib.method.settings import Settings
 from easgd_lib.parallel import mpiexec, watchdog
@@ -236,6 +237,7 @@ class Engines:
             )
         settings = settings.replace(data=datasets.resolve(settings.data))
         datasets.check(settings.data)
+        warn_if_pointless(settings)
         asked = Checkpoint.asked(checkpoint, every, resume)
         if asked:
             asked.prepare(settings)
@@ -243,7 +245,7 @@ class Engines:
         data_root = os.environ.get("EASGD_DATA")
         job = (
             settings.to_dict(),
-            data_root and str(Path(data_root).expanduser().resolve()),
+            data_root and os.path.abspath(os.path.expanduser(data_root)),
             asked.to_arguments() if asked else None,
         )
         calls = [self.client[i].apply_async(_take_part, *job) for i in range(settings.ranks)]

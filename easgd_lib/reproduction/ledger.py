@@ -31,7 +31,7 @@ def summary(judged: list[dict]) -> str:
 
 def page(judged: list[dict]) -> str:
     """The ledger in Markdown: the head, a count of verdicts, a table, and the reasons."""
-    lines = [HEAD.read_text(), f"{summary(judged)}.", "", *_table(judged), ""]
+    lines = [HEAD.read_text("utf-8"), f"{summary(judged)}.", "", *_table(judged), ""]
     lines += ["## What was measured, and why", ""]
     for claim in judged:
         lines += [*_entry(claim), ""]

@@ -68,7 +68,7 @@ class TimeModel:
         """
         link_of(center)
         try:
-            return cls.from_record(json.loads(Path(path).read_text()), center)
+            return cls.from_record(json.loads(Path(path).read_text("utf-8")), center)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path} is no readable time model ({error})", "`easgd calibrate` writes one"

@@ -24,7 +24,14 @@ from easgd_lib.learning.checkpoint import EVERY, Checkpoint
 from easgd_lib.learning.objectives import objective_of
 from easgd_lib.learning.records import Run
 from easgd_lib.learning.sources import CIFAR10
-from easgd_lib.learning.worker import Stopwatch, Worker, answering, carry_out, keep_freed_memory
+from easgd_lib.learning.worker import (
+    Stopwatch,
+    Worker,
+    answering,
+    carry_out,
+    keep_freed_memory,
+    warn_if_pointless,
+)
 from easgd_lib.method import rules
 from easgd_lib.method.algorithms import SGD, Gradient, Request, evaluates_x, method_of, protocol_of
 from easgd_lib.method.center import ORDERS, LocalCenter, Pull, Push
@@ -296,6 +303,7 @@ def train(
             "give a time model (--time-model)",
         )
     times = times or TimeModel.calibrated(settings.center)
+    warn_if_pointless(settings)
     data = datasets.load(datasets.resolve(settings.data))
     settings = settings.replace(data=data.name)
     asked = Checkpoint.asked(checkpoint, every, resume)

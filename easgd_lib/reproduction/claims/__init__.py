@@ -58,7 +58,7 @@ def stored(*ids: str, size: Size = FULL) -> list[dict[str, Any]]:
         They were never judged, or one is unknown.
     """
     try:
-        judged = {claim["id"]: claim for claim in json.loads(file(size).read_text())}
+        judged = {claim["id"]: claim for claim in json.loads(file(size).read_text("utf-8"))}
         return [judged[each] for each in ids or judged]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
