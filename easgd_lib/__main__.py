@@ -160,10 +160,11 @@ def train(
 def _workers(method: str, center: str, asked: int | None) -> int:
     """p: as asked; under mpiexec as many as the world has, which what is asked must match."""
     from easgd_lib.parallel import mpiexec
-    from easgd_lib.parallel.world import check_launcher
 
     if (size := mpiexec.launched_size()) is None:
         return asked if asked is not None else 1 + bool(method_named(method).exchange)
+    from easgd_lib.parallel.world import check_launcher  # starts MPI, in ranks alone
+
     check_launcher()
     there = size - kind_of(center).extra_ranks
     if asked is not None and asked != there:
@@ -212,10 +213,12 @@ def _simulate(settings: Settings, time_model: Path | None, checkpoint):
 
 def _train(settings: Settings, checkpoint):
     """In this MPI world, or on engines of our own."""
-    from easgd_lib.parallel import mpiexec, rank
+    from easgd_lib.parallel import mpiexec
     from easgd_lib.parallel.engines import cluster
 
     if mpiexec.launched_size() is not None:
+        from easgd_lib.parallel import rank
+
         return _train_here(settings, partial(rank.run, checkpoint=checkpoint))
     more = checkpoint.to_arguments() if checkpoint else {}
     with cluster(settings.workers, center=settings.center) as engines:

@@ -216,7 +216,7 @@ def test_a_taken_port_is_one_line(tmp_path):
     profile.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        config = f"c = get_config()\nc.IPController.ports = range({port}, {port + 20})\n"
+        config = f"c = get_config()\nc.IPController.ports = list(range({port}, {port + 20}))\n"
         (profile / "ipcontroller_config.py").write_text(config)
         arguments = ("train", "--method", "easgd", "--data", "sample", "--steps", "3")
         ran = easgd(*arguments, IPYTHONDIR=str(tmp_path))

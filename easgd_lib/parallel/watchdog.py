@@ -80,11 +80,20 @@ def clear(cluster_id: str, profile: str | None = None, grace: float = GRACE):
                 process.kill() if late else process.terminate()
         psutil.wait_procs(found, timeout=0.5) if found else time.sleep(0.05)
     for path in set(folders(cluster_id).values()):
-        shutil.rmtree(path, ignore_errors=True)
+        remove(Path(path))
     if profile:
         for file in Path(profile).glob(f"*/*{cluster_id}*"):  # security/, log/, pid/
             with suppress(OSError):
                 file.unlink()
+
+
+def remove(folder: Path):
+    """Remove a folder, into which a process that is ending may still write."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
 
 
 def leftovers() -> dict[str, list[psutil.Process]]:
