@@ -170,12 +170,13 @@ def _work(world: World, worker: Worker, stored: Resumable) -> Part:
             settings.kind, world, objective.start, stored.protocol, objective
         )
     stored.restore(worker)
+    agreement = _agreement(world, worker, stored)
     began = stored.began = _begin(world, settings)
     worker.takes_snapshots = partial(_takes_snapshots, world, world.me, settings.kind.extra_ranks)
     took_over = False
     try:
         with stored.saver.kept_if_not_finite() if stored.saver else nullcontext():
-            worker.train(_agreement(world, worker, stored))
+            worker.train(agreement)
         stored.end(worker)
         final = worker.center.close() if worker.center else worker.method.evaluated
     except TakesOver as role:

@@ -13,8 +13,10 @@ False, on every rank, and nothing else.
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,6 +29,8 @@ from easgd_lib.parallel import mpiexec
 WAIT_LIMIT = 120.0  # seconds one wait may take before the run is given up
 IDLE_LIMIT = 3600.0  # and how long those that are done wait for a sign of those that train
 LONGEST_PAUSE = 5e-4  # seconds between two polls of a long wait
+LOOK_EVERY = 0.05  # seconds between two looks at a call that cannot be polled
+ALL_NOTICE = 5.0  # seconds in which such a call notices a death by itself, if it does
 SIGN_EVERY = 1.0  # seconds between two signs of life of a rank that trains
 FAILURE, SIGN = 99, 98  # message tags: "I failed, stop waiting for me", "I am at this step"
 
@@ -62,6 +66,53 @@ def says_a_rank_died(error: BaseException) -> bool:
     """Whether fault-tolerant MPI has noticed, in whatever call, that a rank is gone."""
     dead = (MPI.ERR_PROC_FAILED, MPI.ERR_PROC_FAILED_PENDING, MPI.ERR_REVOKED)
     return isinstance(error, MPI.Exception) and error.Get_error_class() in dead
+
+
+def blocking(
+    call: Callable[[], Result], what: str, limit: float = WAIT_LIMIT, *, survives: bool = False
+) -> Result:
+    """Carry out a call that MPI cannot be polled for; give up if a death keeps it from returning.
+
+    It is made in a thread. What is given up stays there until the process ends (`leave`).
+    `survives`: no death keeps this call from returning.
+
+    Raises
+    ------
+    PeerFailed
+        A rank has died.
+    MPIError
+        It has not returned within the limit.
+    """
+    done: Future = Future()
+
+    def carry_out():
+        try:
+            done.set_result(call())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=carry_out, daemon=True).start()
+    deadline, died = time.monotonic() + limit, float("inf")
+    while not done.done():
+        with suppress(TimeoutError):
+            done.exception(timeout=LOOK_EVERY)
+        now = time.monotonic()
+        if now > min(deadline, died + ALL_NOTICE):
+            _DEATHS.append(MPI.COMM_WORLD.rank)
+            if now > deadline:
+                raise MPIError(f"waited {limit:.0f} s for {what}: gave up")
+            raise PeerFailed(DEAD)
+        if died == float("inf") and not survives and any_died():
+            died = now
+    return done.result()
+
+
+def any_died() -> bool:
+    """Whether any rank of this MPI is known to be dead."""
+    try:
+        return MPI.COMM_WORLD.Get_failed().size > 0
+    except (MPI.Exception, NotImplementedError):
+        return False  # an MPI that ends all when one dies
 
 
 class RankLost(PeerFailed):
@@ -114,12 +165,13 @@ class World:
         if MPI.COMM_WORLD.size < ranks:
             raise MPIError(f"the run takes {ranks} ranks, the MPI world has {MPI.COMM_WORLD.size}")
         group = MPI.COMM_WORLD.group.Incl(list(range(ranks)))
-        return cls(MPI.COMM_WORLD.Create_group(group))
+        return cls(blocking(lambda: MPI.COMM_WORLD.Create_group(group), "the other ranks"))
 
     def last(self, ranks: int) -> "World":
         """The last `ranks` of these ranks, apart from all other traffic."""
         group = self.comm.group.Incl(list(range(self.size - ranks, self.size)))
-        self._parts.append(World(self.comm.Create_group(group), self.limit))
+        comm = blocking(lambda: self.comm.Create_group(group), "the other ranks")
+        self._parts.append(World(comm, self.limit))
         return self._parts[-1]
 
     @property
@@ -142,7 +194,8 @@ class World:
         if not (_ABANDONED or self.lost):
             for part in self._parts:
                 part.free()
-            self.comm.Free()
+            with suppress(MPIError):  # the run is over: who dies now is none of its business
+                blocking(self.comm.Free, "the other ranks")
 
     def wait(
         self, ready: Callable[[], bool], what: str, limit: float | None = None,
@@ -260,7 +313,9 @@ class World:
     def shrink(self):
         """Go on without the dead. Collective over the living, who have agreed that they must."""
         self.comm.Revoke()
-        comm = self.comm.Shrink()
+        comm = blocking(
+            self.comm.Shrink, "the living to go on without the dead", IDLE_LIMIT, survives=True
+        )
         left = MPI.Group.Translate_ranks(comm.group, list(range(comm.size)), self.comm.group)
         members = [self.members[rank] for rank in left]
         for member in set(self.members) - set(members):

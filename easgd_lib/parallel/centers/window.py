@@ -8,6 +8,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ import torch
 from mpi4py import MPI
 from torch import Tensor
 
-from easgd_lib.errors import MPIError
+from easgd_lib.errors import MPIError, PeerFailed
 from easgd_lib.method.center import ExchangeProtocol, State
 from easgd_lib.parallel import mpiexec
-from easgd_lib.parallel.world import World
+from easgd_lib.parallel.world import World, blocking
 
 LINE = 64  # bytes of a cache line
 
@@ -58,7 +59,10 @@ class WindowCenter:
         header = -(-8 * (1 + 2 * members) // LINE) * LINE  # bytes before x̃
         size = header + len(state) * start.numel() * start.element_size()
         self._check_room(size)
-        self.window = MPI.Win.Allocate_shared(size if world.rank == 0 else 0, 1, comm=world.comm)
+        mine = size if world.rank == 0 else 0
+        self.window = blocking(
+            lambda: MPI.Win.Allocate_shared(mine, 1, comm=world.comm), "the center's memory"
+        )
         memory: Any = self.window.Shared_query(0)[0]
         # All pushes so far; each member's requests, begun and ended. (NumPy would take 50 µs.)
         counts = memoryview(memory)[:header].cast("q")
@@ -79,9 +83,8 @@ class WindowCenter:
 
     def _check_room(self, size: int):
         """Memory that is promised but not there kills the process on first touch: look first."""
-        node = self.world.comm.Split_type(MPI.COMM_TYPE_SHARED)
-        one_computer = node.size == self.world.size
-        node.Free()
+        here = MPI.Get_processor_name()
+        one_computer = self.world.gather(here) == [here] * self.world.size
         if not one_computer:
             raise MPIError(
                 "center window needs all ranks on one computer",
@@ -197,7 +200,8 @@ class WindowCenter:
         for counts in (self.pushes, self.begun, self.ended, self.counts):
             counts.release()
         if all_alive:
-            self.window.Free()  # MPI frees with everybody, or not at all
+            with suppress(PeerFailed):  # MPI frees with everybody, or not at all
+                blocking(self.window.Free, "the other workers")
         os.close(self.lock)
         return final
 
