@@ -64,7 +64,7 @@ def files() -> set[str]:
     """What lies where a cluster keeps files."""
     profile = Path(os.environ["IPYTHONDIR"]) / "profile_default"
     found = [*Path("/dev/shm").glob("*"), *Path(tempfile.gettempdir()).glob("*")]
-    return {str(path) for path in [*found, *profile.glob("*/*")]}
+    return {str(path) for path in [*found, *profile.glob("[lps]*/*ipc*")]}
 
 
 def ours() -> list[psutil.Process]:
@@ -137,7 +137,9 @@ def one_signal(who: str, how: signal.Signals, after: float, rng: random.Random) 
                 client.wait(120)
             sent = time.monotonic()
         status = None
+        last: list[str] = []
         while (left := what_is_left(client, before)) and time.monotonic() - sent < 60:
+            last = left
             status = client.poll()
             time.sleep(0.2)
         seconds = time.monotonic() - sent
@@ -147,7 +149,7 @@ def one_signal(who: str, how: signal.Signals, after: float, rng: random.Random) 
     return {
         "signal": how.name, "to": who, "after": round(after, 1), "at": at, "sent": bool(found),
         "status": status, "seconds": round(seconds, 1),
-        "left": left if left or seconds <= ENDS_WITHIN else ["late"],
+        "left": left if seconds <= ENDS_WITHIN else ["late", *last],
     }  # fmt: skip
 
 

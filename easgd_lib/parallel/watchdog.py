@@ -19,7 +19,7 @@ import psutil
 
 MARK = "EASGD_CLUSTER"  # in the environment of the controller, the engines, and all they start
 PREFIX = "easgd-"  # of a cluster's id: easgd-<pid of its owner>-<nanoseconds>
-GRACE = 5.0  # seconds from SIGTERM to SIGKILL
+GRACE = 2.0  # seconds from SIGTERM to SIGKILL: nothing of theirs is worth more
 SHARED_MEMORY = Path("/dev/shm")
 
 
