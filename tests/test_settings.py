@@ -120,7 +120,7 @@ def test_the_guard_is_where_the_exchange_starts_to_explode(p, variant, order, se
         ({"method": "easgd", "workers": 1.5}, "workers"),
         ({"method": "easgd", "tau": 0}, "tau"),
         ({"method": "easgd", "alpha": -0.1}, "unstable"),
-        ({"method": "easgd", "alpha": math.nan}, "unstable"),
+        ({"method": "easgd", "alpha": math.nan}, "finite"),
         ({"method": "easgd", "eta": math.inf}, "eta"),
         ({"method": "easgd", "delta": 0.9}, "does not use delta"),
         ({"method": "sgd", "tau": 4}, "does not use tau"),

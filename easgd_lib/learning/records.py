@@ -17,7 +17,14 @@ import pandas as pd
 from easgd_lib.errors import DataError
 from easgd_lib.method.settings import Settings
 from easgd_lib.resources import cores
+from easgd_lib.values import kind, no_constant, number
 
+PARTS: dict[str, type] = {
+    "settings": dict,
+    "time_split": dict,
+    "environment": dict,
+    "series": list,
+}
 CENTER = -1  # stands for the center in a series' column `worker`
 COLUMNS = ["seconds", "step", "samples", "worker", "metric", "value"]
 
@@ -113,9 +120,17 @@ class Run:
 
     @classmethod
     def from_dict(cls, record: dict) -> "Run":
-        """The run that `to_dict` wrote down."""
+        """The run that `to_dict` wrote down.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            A part is missing, of a wrong kind, or no finite number: it is named.
+        """
+        _check_parts(record)
         settings = Settings.from_dict(record["settings"])
         table = pd.DataFrame(record["series"], columns=COLUMNS)
+        _check_series(table)
         accuracy = record["final_test_accuracy"]
         return cls(
             **record
@@ -142,9 +157,45 @@ def settings_of(path: Path) -> Settings:
 
 def _read(path: Path, parse: Callable[[dict], Any]) -> Any:
     try:
-        return parse(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not a readable run record ({error})", "train anew") from error
+        record = json.loads(path.read_text("utf-8"), parse_constant=no_constant)
+        kind("a record", record, dict)
+        return parse(record)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise DataError(f"{path} is not a readable run record ({said})", "train anew") from error
+
+
+def _check_parts(record: dict):
+    """Every part there, and what it must be."""
+    for name, part in PARTS.items():
+        kind(name, record[name], part)
+    for name in ("images_per_second", "seconds", "exchanges"):
+        number(name, record[name], 0, whole=name == "exchanges")
+    for name, spent in record["time_split"].items():
+        number(f"time_split.{name}", spent, 0)
+    diverged = record.get("diverged", "")
+    kind("diverged", diverged, str)
+    if record["final_test_accuracy"] is not None or not diverged:
+        number("final_test_accuracy", record["final_test_accuracy"], 0, 1)
+    if not (record["series"] or diverged):
+        raise ValueError("series is empty")
+    for i, row in enumerate(record["series"]):
+        kind(f"series, row {i}", row, dict)
+    for i, loss in enumerate(record.get("workers_lost", [])):
+        kind(f"workers_lost, row {i}", loss, dict)
+
+
+def _check_series(table: pd.DataFrame):
+    """Every value a finite number, column by column; the first that is none is named."""
+    for column in COLUMNS:
+        values = table[column]
+        if column != "metric" and values.dtype.kind in "iuf" and np.isfinite(values).all():
+            continue
+        for i, value in enumerate(values):
+            if column == "metric":
+                kind(f"series, row {i}: metric", value, str)
+            else:
+                number(f"series, row {i}: {column}", value)
 
 
 def write_atomically(path: Path, content: bytes) -> Path:

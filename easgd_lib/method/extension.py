@@ -33,8 +33,8 @@ def find(what: str, name: str, table: Mapping[str, Any]) -> Any:
         raise SettingsError(f"unknown {what} {name!r}", f"choose from {', '.join(choices)}")
     try:
         return attrgetter(attribute)(import_module(module))
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever the module does when it is imported
         raise SettingsError(
-            f"{what} {name} cannot be imported ({error})",
+            f"{what} {name} cannot be imported ({type(error).__name__}: {error})",
             "name it module:attribute, in a module that every rank can import",
         ) from error

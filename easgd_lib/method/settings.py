@@ -7,6 +7,7 @@ from easgd_lib.errors import SettingsError
 from easgd_lib.method.algorithms import JACOBI, VARIANTS, method_named
 from easgd_lib.method.center import ORDERS, CenterKind, kind_of
 from easgd_lib.method.extension import find
+from easgd_lib.values import kind, number
 
 BETA_PER = ("exchange", "step")
 PRECISIONS = ("float32", "bfloat16", "float64")
@@ -72,6 +73,7 @@ class Settings:
     given: str | None = field(default=None, init=False, compare=False)  # which of α, β, ρ
 
     def __post_init__(self):
+        self._check_kinds()
         method = method_named(self.method)
         if self.objective:
             find("objective", self.objective, {})
@@ -92,6 +94,16 @@ class Settings:
     def _set(self, name: str, value: Any):
         object.__setattr__(self, name, value)
 
+    def _check_kinds(self):
+        """Texts are texts and switches are switches; numbers are looked at one by one."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is None and each.default is not None:
+                raise SettingsError(f"{each.name} is missing", "give it, or leave it out")
+            for allowed in (str, bool):
+                if value is not None and each.type in (allowed, allowed | None):
+                    kind(each.name, value, allowed)
+
     def _check_choices(self):
         choices = {
             "beta_per": (None, *BETA_PER),
@@ -108,7 +120,7 @@ class Settings:
                 )
 
     def _check_ranges(self):
-        budgets = [name for name in ("seconds", "steps", "epochs") if getattr(self, name)]
+        budgets = [x for x in ("seconds", "steps", "epochs") if getattr(self, x) is not None]
         if len(budgets) > 1:
             raise SettingsError(f"give one of seconds, steps, epochs, not {' and '.join(budgets)}")
         if all(getattr(self, name) is None for name in ("seconds", "steps", "epochs")):
@@ -122,16 +134,16 @@ class Settings:
             ("snapshots", 1),
             ("seed", 0),
         ):
-            value = getattr(self, name)
-            if value is not None and (value != int(value) or value < least):
-                raise SettingsError(f"{name} must be a whole number of at least {least}: {value}")
+            if getattr(self, name) is not None:
+                number(name, getattr(self, name), least, whole=True)
         for name in ("eta", "gamma"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise SettingsError(f"{name} must be finite and at least 0: {getattr(self, name)}")
+            number(name, getattr(self, name), 0)
+        for name in ("seconds", "epochs", "delta", "average_rate", *ELASTIC):
+            if getattr(self, name) is not None:
+                number(name, getattr(self, name))
         for name in ("seconds", "epochs"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise SettingsError(f"{name} must be finite and more than 0: {value}")
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
+                raise SettingsError(f"{name} must be finite and more than 0: {getattr(self, name)}")
         if self.delta is not None and not 0 <= self.delta < 1:
             raise SettingsError(f"delta must be at least 0 and less than 1: {self.delta}")
         if self.average_rate is not None and not 0 < self.average_rate <= 1:

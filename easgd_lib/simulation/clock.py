@@ -19,7 +19,12 @@ from easgd_lib import paths
 from easgd_lib.errors import DataError, SettingsError
 from easgd_lib.method.algorithms import Gradient
 from easgd_lib.method.center import CenterKind, ExchangeProtocol, LocalCenter, Pull, Push, kind_of
+from easgd_lib.values import kind, no_constant, number
 
+# What a time model on disk says of a step, and of a link.
+MEASURED_STEP = ("step", "per_image", "data_per_image", "spread")
+MEASURED_LINK = ("latency", "bandwidth")
+WIDEST = 10.0  # σ of a log-normal factor; a wider one gives steps that take no time
 CALIBRATED = paths.DATA / "time-model.json"
 
 
@@ -52,8 +57,9 @@ class TimeModel:
 
     def __post_init__(self):
         for name, value in asdict(self).items():
-            if not value >= 0:
-                raise SettingsError(f"{name} must be at least 0: {value}")
+            if name != "bandwidth" or value != float("inf"):
+                most = WIDEST if name == "spread" else float("inf")
+                number(name, value, 0, most, whole=name == "stragglers")
         if not (self.step + self.per_image > 0 and self.bandwidth > 0):
             raise SettingsError("a step and a bandwidth must be more than 0")
 
@@ -68,10 +74,12 @@ class TimeModel:
         """
         link_of(center)
         try:
-            return cls.from_record(json.loads(Path(path).read_text("utf-8")), center)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            text = Path(path).read_text("utf-8")
+            return cls.from_record(json.loads(text, parse_constant=no_constant), center)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            said = f"{error} is missing" if isinstance(error, KeyError) else error
             raise DataError(
-                f"{path} is no readable time model ({error})", "`easgd calibrate` writes one"
+                f"{path} is no readable time model ({said})", "`easgd calibrate` writes one"
             ) from error
 
     @classmethod
@@ -83,7 +91,12 @@ class TimeModel:
         SettingsError
             The clock cannot imitate this center.
         """
-        return cls(**record["step"], **record["links"][link_of(center)])
+        kind("step", record["step"], dict)
+        kind("links", record["links"], dict)
+        link = record["links"][link_of(center)]
+        kind("a link", link, dict)
+        measured = {name: record["step"][name] for name in MEASURED_STEP}
+        return cls(**measured | {name: link[name] for name in MEASURED_LINK})
 
     def but(self, **changes) -> "TimeModel":
         """This model with some values changed."""

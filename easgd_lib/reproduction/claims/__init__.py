@@ -21,6 +21,7 @@ from easgd_lib.reproduction.claims.claim import (
     verdict,
 )
 from easgd_lib.reproduction.experiments import FULL, Missing, Records, Size
+from easgd_lib.values import kind, no_constant
 
 __all__ = [
     "CALM", "IN_PART", "NOT", "REFUTED", "REPRODUCED", "UNTESTED", "VERDICTS", "Claim", "Finding",
@@ -58,9 +59,15 @@ def stored(*ids: str, size: Size = FULL) -> list[dict[str, Any]]:
         They were never judged, or one is unknown.
     """
     try:
-        judged = {claim["id"]: claim for claim in json.loads(file(size).read_text("utf-8"))}
+        read = json.loads(file(size).read_text("utf-8"), parse_constant=no_constant)
+        kind("claims", read, list)
+        for i, claim in enumerate(read):
+            kind(f"claim {i}", claim, dict)
+            for name in ("id", "source", "claim", "verdict", "why"):
+                kind(f"claim {i}, {name}", claim[name], str)
+        judged = {claim["id"]: claim for claim in read}
         return [judged[each] for each in ids or judged]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{file(size)} has no verdict on {error}", "`easgd draw` judges all claims"
         ) from error
