@@ -9,6 +9,7 @@ Each prints a row as it goes and writes its summary to tests/soak-<name>.json.
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,10 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import click
+import numpy as np
 import psutil
 
 from easgd_lib.resources import cores
@@ -47,6 +50,7 @@ SIGNALS = {
 }
 WORDS = {"controller": "ipyparallel.controller", "mpiexec": "mpiexec", "engine": "parallel.engine"}
 ENDS_WITHIN = 10.0  # seconds from the client's end, or its signal, until nothing is left
+LEARNED = 0.85  # test accuracy of the center after the shortest round
 LIFETIME = 25.0  # seconds in which the signal comes; a client lives about so long
 OURS = "EASGD_SOAK"  # in the environment of everything that a trial starts
 
@@ -117,6 +121,119 @@ def signals(times: int, seed: int, out: Path):
         out.write_text(json.dumps(summary, indent=1) + "\n")
 
 
+EVENTS = ("none", "kill a worker", "stop a worker", "slow a worker", "kill the server", "kill all")
+ROUND = {"workers": 3, "data": "sample", "tau": 5, "eta": 0.05, "snapshots": 4, "threads": 1}
+
+
+@soak.command()
+@click.option("--minutes", default=30.0, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=HERE / "soak-training.json")
+def training(minutes: float, seed: int, out: Path):
+    """Train again and again; workers are killed, stopped, slowed; what died rejoins."""
+    rng, before, end = random.Random(seed), files(), time.monotonic() + 60 * minutes
+    rows: list[dict] = []
+    with easgd_lib.cluster(4) as engines:
+        while time.monotonic() < end:
+            rows.append(one_round(engines, rng))
+            click.echo(f"{len(rows):3d} {json.dumps(rows[-1])}")
+    left = [str(process) for process in living(ours())] + sorted(files() - before)
+    accuracies = [row["accuracy"] for row in rows]
+    memory = [row["client_mib"] for row in rows]
+    summary = {
+        "seed": seed,
+        "minutes": minutes,
+        "cores": cores(),
+        "rounds": len(rows),
+        "events": Counter(row["event"] for row in rows),
+        "centers": Counter(row["center"] for row in rows),
+        "resumed": sum(row["resumed"] for row in rows),
+        "lost": sum(row["lost"] for row in rows),
+        "accuracy_least_and_median": [min(accuracies), sorted(accuracies)[len(rows) // 2]],
+        "client_mib_third_round_and_last": [memory[min(2, len(rows) - 1)], memory[-1]],
+        "broken": [row for row in rows if row["broken"]],
+        "left": left,
+    }
+    out.write_text(json.dumps(summary, indent=1) + "\n")
+    click.echo(out.read_text())
+
+
+def one_round(engines, rng: random.Random) -> dict:
+    """One training with one accident; every invariant that does not hold is in `broken`."""
+    center, event = rng.choice(("window", "server", "allreduce")), rng.choice(EVENTS)
+    event = "kill a worker" if event == "kill the server" and center != "server" else event
+    order = "synchronous" if center == "allreduce" else rng.choice((None, None, "synchronous"))
+    event = "kill all" if event == "kill the server" and order else event
+    settings = Settings(
+        "easgd", **ROUND, steps=rng.randint(150, 300), center=center, order=order,
+        seed=rng.randint(0, 10**6),
+    )  # fmt: skip
+    folder = Path(tempfile.mkdtemp(prefix="checkpoint-"))
+    engines.start()
+    pids = engines.view.apply_sync(os.getpid)
+    accident = Thread(target=happen, args=(event, pids, center, folder, rng.uniform(0, 3), rng))
+    accident.start()
+    resumed, broken = False, []
+    try:
+        run = engines.train(settings, checkpoint=folder, every=0.5)
+    except MPIError as error:
+        if event != "kill all":
+            broken.append(str(error))
+        run = engines.train(settings, checkpoint=folder, every=0.5, resume=True)
+        resumed = True
+    accident.join()
+    last = max(folder.glob("center.*.npz"), key=lambda path: int(path.name.split(".")[1]))
+    x = checkpoint.read(folder, "center", int(last.name.split(".")[1]))["center"][0][0]
+    shutil.rmtree(folder)
+    lost = [loss for loss in run.workers_lost if loss["why"] == "died"]
+    holds = {
+        "the center is finite": bool(x.isfinite().all()),
+        "every value is finite": bool(np.isfinite(run.table.value).all()),
+        "the center has learned": run.final_test_accuracy > LEARNED,
+        "nobody else was lost": len(lost) <= event.startswith("kill"),
+    }
+    return {
+        "event": event, "center": center, "order": settings.order, "resumed": resumed,
+        "lost": len(lost), "accuracy": round(run.final_test_accuracy, 3),
+        "client_mib": psutil.Process().memory_info().rss >> 20,
+        "broken": broken + [name for name, fine in holds.items() if not fine],
+    }  # fmt: skip
+
+
+def happen(
+    event: str, pids: list[int], center: str, folder: Path, after: float, rng: random.Random
+):
+    """The accident, some time after the first checkpoint."""
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("center.*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(after)
+    first = int(center == "server")
+    worker = pids[rng.choice(range(first, first + 3))]
+    with suppress(ProcessLookupError):
+        match event:
+            case "kill a worker":
+                os.kill(worker, signal.SIGKILL)
+            case "kill the server":
+                os.kill(pids[0], signal.SIGKILL)
+            case "kill all":
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+            case "stop a worker":
+                pause(worker, rng.uniform(5, 60))
+            case "slow a worker":
+                for _ in range(20):  # a tenth of the time at work
+                    pause(worker, 0.9)
+                    time.sleep(0.1)
+
+
+def pause(pid: int, seconds: float):
+    """SIGSTOP, and on again."""
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGCONT)
+
+
 def one_signal(who: str, how: signal.Signals, after: float, rng: random.Random) -> dict:
     """One trial."""
     before = files()
@@ -137,6 +254,7 @@ def one_signal(who: str, how: signal.Signals, after: float, rng: random.Random) 
                 client.wait(120)
             sent = time.monotonic()
         status = None
+        first = what_is_left(client, before)
         last: list[str] = []
         while (left := what_is_left(client, before)) and time.monotonic() - sent < 60:
             last = left
@@ -149,7 +267,7 @@ def one_signal(who: str, how: signal.Signals, after: float, rng: random.Random) 
     return {
         "signal": how.name, "to": who, "after": round(after, 1), "at": at, "sent": bool(found),
         "status": status, "seconds": round(seconds, 1),
-        "left": left if seconds <= ENDS_WITHIN else ["late", *last],
+        "left": left if seconds <= ENDS_WITHIN else ["late", first, last],
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ipyparallel as ipp
+import psutil
 from ipyparallel.error import RemoteError
 
 from easgd_lib import errors, progress
@@ -24,6 +25,7 @@ from easgd_lib.parallel import mpiexec, watchdog
 from easgd_lib.parallel.launcher import Controller, MPIEngineSetLauncher
 
 START_LIMIT = 120  # seconds for controller and engines to appear
+CONTROLLER, ENGINE = "ipyparallel.controller", "ipyparallel.engine"
 RELEASE_LIMIT = 15.0  # seconds for the others to end after one engine failed
 
 
@@ -72,11 +74,13 @@ class Engines:
         self.size = 0
         self.broken = False  # an engine has died: the MPI world is not whole any more
         self._guard: subprocess.Popen | None = None
+        self._controller: set[psutil.Process] = set()
+        self._started: set[psutil.Process] = set()
 
     def start(self) -> "Engines":
         """Start the engines, or attach to running ones, and check them."""
-        if self.attach is None and progress.in_ipython():
-            for other in list(_RUNNING):
+        if self.attach is None:
+            for other in list(_RUNNING if progress.in_ipython() else _RUNNING & {self}):
                 other.stop()
         try:
             self._launch() if self.attach is None else self._attach()
@@ -92,6 +96,7 @@ class Engines:
         self.stop()
 
     def _launch(self):
+        self.broken = False
         self.cluster = ipp.Cluster(
             engines=MPIEngineSetLauncher,
             controller=Controller,
@@ -109,11 +114,38 @@ class Engines:
         )  # fmt: skip
         _RUNNING.add(self)
         try:
-            self.client = self.cluster.start_and_connect_sync()
+            self.cluster.start_cluster_sync()
+            self.client = self.cluster.connect_client_sync()
+            self._wait_for_engines()
         except Exception as error:
             raise MPIError(
                 f"the engines did not start ({self._last_words() or error})", "run `easgd doctor`"
             ) from error
+
+    def _wait_for_engines(self):
+        """Until all have said hello to the controller; one that dies before never will."""
+        deadline = time.monotonic() + START_LIMIT
+        before: set = set()  # at the last look; what is seen once only was about to be another
+        steady: set = set()
+        while len(self.client) < self.ranks:
+            self._check_parts()
+            now = self._processes(CONTROLLER) | self._processes(ENGINE)
+            steady |= now & before
+            if steady - now:
+                raise EngineDied("a process died while it started")
+            before = now
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(self.client)} of {self.ranks} in {START_LIMIT} s")
+            time.sleep(0.2)
+
+    def _processes(self, part: str) -> set[psutil.Process]:
+        """Those of our controller, or of our engines and what started them."""
+        found = set()
+        for process in watchdog.processes(self.cluster.cluster_id):
+            with suppress(psutil.Error):
+                if part in process.cmdline():
+                    found.add(process)
+        return found
 
     def _last_words(self) -> str:
         """The last line of the log of the part that did not start."""
@@ -139,6 +171,9 @@ class Engines:
     def _check(self):
         """Enough engines, idle, in one MPI world, engine i being rank i."""
         found = self.size = len(self.client)
+        if self.cluster is not None:
+            self._controller = self._processes(CONTROLLER)
+            self._started = self._controller | self._processes(ENGINE)
         if found < self.ranks:
             raise MPIError(
                 f"the run takes {self.ranks} engines, the cluster has {found}",
@@ -192,6 +227,7 @@ class Engines:
 
     def _provide(self, ranks: int):
         """Engines enough for a run, all alive; our own set is started anew where they are not."""
+        self.broken |= self._some_died()
         if self.client and not self.broken and ranks <= len(self.client) == self.size:
             if self.attach is not None:
                 self._check_idle()
@@ -199,12 +235,15 @@ class Engines:
         self.ranks = max(ranks, self.ranks)
         if self.attach is None:
             self.stop()
-            self.broken = False
             self.start()
         elif self.broken or not self.client:
             raise MPIError("an engine of this cluster died", "start the cluster anew")
         else:
             self._check()
+
+    def _some_died(self) -> bool:
+        """Whether a process of our set is gone: the controller learns of it late."""
+        return self.cluster is not None and not all(p.is_running() for p in self._started)
 
     def train(
         self,
@@ -283,10 +322,11 @@ class Engines:
         """Without its controller or its mpiexec a cluster never answers."""
         if self.cluster is None:
             return
-        parts = [("the controller", self.cluster.controller)]
-        parts += [("mpiexec", part) for part in self.cluster.engines.values()]
-        for name, part in parts:
-            if part.state == "after":
+        dead = [process for process in self._controller if not process.is_running()]
+        parts = [("the controller", dead or self.cluster.controller.state == "after")]
+        parts += [("mpiexec", part.state == "after") for part in self.cluster.engines.values()]
+        for name, died in parts:
+            if died:
                 self.broken = True
                 raise MPIError(f"{name} died (killed, or out of memory)", "start the run again")
 
