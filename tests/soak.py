@@ -25,6 +25,10 @@ import click
 import numpy as np
 import psutil
 
+import easgd_lib
+from easgd_lib import Settings
+from easgd_lib.errors import MPIError
+from easgd_lib.learning import checkpoint
 from easgd_lib.resources import cores
 
 HERE = Path(__file__).parent
