@@ -212,6 +212,7 @@ class Engines:
         """Close the client; stop controller and engines, if they are ours. Leaves none behind."""
         client, cluster, guard = self.client, self.cluster, self._guard
         self.client = self.cluster = self._guard = None
+        self._controller, self._started = set(), set()
         _RUNNING.discard(self)
         try:
             if client is not None:
