@@ -141,7 +141,10 @@ def training(minutes: float, seed: int, out: Path):
         while time.monotonic() < end:
             rows.append(one_round(engines, rng))
             click.echo(f"{len(rows):3d} {json.dumps(rows[-1])}")
-    left = [str(process) for process in living(ours())] + sorted(files() - before)
+    deadline = time.monotonic() + ENDS_WITHIN
+    while (left := living(ours())) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    left = [str(process) for process in left] + sorted(files() - before)
     accuracies = [row["accuracy"] for row in rows]
     memory = [row["client_mib"] for row in rows]
     summary = {

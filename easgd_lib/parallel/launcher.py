@@ -12,6 +12,8 @@ from traitlets import default
 
 from easgd_lib.parallel import mpiexec, watchdog
 
+PATIENT = ["--HeartMonitor.max_heartmonitor_misses=400"]  # of 3 seconds each
+
 
 def _own(cluster_id: str) -> dict[str, str]:
     """Marks a process as one of this cluster's, wherever it is started from.
@@ -24,7 +26,13 @@ def _own(cluster_id: str) -> dict[str, str]:
 
 
 class Controller(LocalControllerLauncher):
-    """ipyparallel's own controller on this computer, marked as ours."""
+    """ipyparallel's own controller on this computer, marked as ours.
+
+    An engine that is stopped for a while is not dead; one that dies is reported by its nanny.
+    """
+
+    def find_args(self):
+        return [*self.controller_cmd, *self.cluster_args, *PATIENT, *self.controller_args]
 
     def get_env(self):
         return _own(self.cluster_id) | super().get_env()
