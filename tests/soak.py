@@ -72,7 +72,15 @@ def files() -> set[str]:
     """What lies where a cluster keeps files."""
     profile = Path(os.environ["IPYTHONDIR"]) / "profile_default"
     found = [*Path("/dev/shm").glob("*"), *Path(tempfile.gettempdir()).glob("*")]
+    found = [path for path in found if not owned(path.name)]
     return {str(path) for path in [*found, *profile.glob("[lps]*/*ipc*")]}
+
+
+def owned(name: str) -> bool:
+    """Whether this is the folder of a cluster whose owner lives."""
+    prefix, _, rest = name.partition("-")
+    pid = rest.partition("-")[0]
+    return prefix == "easgd" and pid.isdigit() and psutil.pid_exists(int(pid))
 
 
 def ours() -> list[psutil.Process]:
