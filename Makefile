@@ -16,7 +16,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 # make's own word for it: a path may hold quotes, brackets and spaces.)
 $(shell test ! -e $(READY) || pwd -P | cmp -s - $(READY) || rm -rf .venv)
 
-.PHONY: setup reproduce quick test check notebooks notebooks-check assignments lab data clean
+.PHONY: setup reproduce quick test check notebooks notebooks-check soak assignments lab data clean
 
 setup: $(READY)
 
@@ -56,6 +56,11 @@ notebooks: setup
 
 notebooks-check: setup
 	@python -m pytest --nbval $(NOTEBOOKS)
+
+# Half an hour of training under accidents, then an hour of signals to starting clusters.
+soak: setup
+	@python tests/soak.py training
+	@python tests/soak.py signals
 
 assignments: setup
 	@cd notebooks/assignments && python -m nbgrader generate_assignment elastic_exchange \
