@@ -11,6 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_USER := 0
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONHOME
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+WITH_ENGINES := $(shell grep -l 'cluster([0-9]' notebooks/*.ipynb)
 
 # A virtual environment knows its own path: one that was moved is made anew. ($$PWD, and not
 # make's own word for it: a path may hold quotes, brackets and spaces.)
@@ -41,7 +42,8 @@ quick: check
 # What trains, or has processes of its own, gets the cores to itself.
 test: setup
 	@python -m pytest tests -n 2 -m "not mpi and not engines and not slow"
-	@python -m pytest tests -m "mpi or engines or slow"
+	@OMP_NUM_THREADS=1 python -m pytest tests -n 2 -m "slow and not mpi and not engines"
+	@python -m pytest tests -m "mpi or engines"
 	@$(MAKE) --no-print-directory notebooks-check
 
 check: setup
@@ -55,7 +57,9 @@ notebooks: setup
 	  --ExecutePreprocessor.record_timing=False --log-level=WARN $(NOTEBOOKS)
 
 notebooks-check: setup
-	@python -m pytest --nbval $(NOTEBOOKS)
+	@python -m pytest --nbval $(WITH_ENGINES)
+	@OMP_NUM_THREADS=1 python -m pytest --nbval -n 2 --dist loadfile \
+	  $(filter-out $(WITH_ENGINES),$(NOTEBOOKS))
 
 # Half an hour of training under accidents, then an hour of signals to starting clusters.
 soak: setup

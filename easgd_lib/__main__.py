@@ -180,7 +180,7 @@ def _workers(method: str, center: str, asked: int | None) -> int:
 def _announce(settings: Settings, checkpoint) -> Settings:
     """Before training: what will be run, on which data, said once, on stderr."""
     from easgd_lib.learning import datasets
-    from easgd_lib.learning.worker import warn_if_pointless
+    from easgd_lib.learning.pointless import warn_if_pointless
     from easgd_lib.parallel import mpiexec
 
     name = datasets.resolve(settings.data)

@@ -47,4 +47,4 @@ class PeerFailed(MPIError):
     """Another rank failed first; its own error says why."""
 
 
-DEAD = "an engine died (killed, or out of memory): the run is lost, start it again"
+DEAD = "an engine died (killed, or out of memory): resume from a checkpoint, or start the run again"

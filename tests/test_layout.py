@@ -47,8 +47,8 @@ LONGEST_CHAIN = 9  # parts, from the command line down
 LONGEST_FILE = 300  # lines
 LONGER = {
     "method/settings.py": 340,
-    "simulation/clock.py": 390,
-    "simulation/simulate.py": 440,
+    "simulation/clock.py": 400,
+    "simulation/simulate.py": 450,
     "method/algorithms.py": 400,
     "__main__.py": 440,
     "learning/checkpoint.py": 310,
@@ -62,8 +62,8 @@ LONGER = {
 }
 # Modules that `easgd_lib.<tab>` does not show: parts of what it shows, or of the command line.
 INTERNAL = {
-    "__main__", "conformance", "learning", "learning.checkpoint", "machine", "method",
-    "method.extension", "parallel", "parallel.centers", "parallel.checkpoints",
+    "__main__", "conformance", "learning", "learning.checkpoint", "learning.pointless",
+    "machine", "method", "method.extension", "parallel", "parallel.centers", "parallel.checkpoints",
     "parallel.launcher", "parallel.mpiexec", "parallel.rank", "parallel.watchdog",
     "parallel.world", "reproduction", "reproduction.figures", "reproduction.redraw",
     "reproduction.reproduce", "resources", "simulation", "simulation.checkpoint", "values",

@@ -16,7 +16,7 @@ import torchvision
 from easgd_lib import Settings, datasets, doctor, paths, resources
 from easgd_lib.errors import DataError, MPIError
 from easgd_lib.learning import models
-from easgd_lib.learning.worker import PointlessRun, warn_if_pointless
+from easgd_lib.learning.pointless import PointlessRun, warn_if_pointless
 from easgd_lib.parallel import mpiexec
 from helpers import assert_one_line, easgd, leaving_nothing
 

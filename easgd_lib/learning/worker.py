@@ -8,7 +8,6 @@ import ctypes
 import math
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,10 +15,8 @@ from torch import Tensor
 
 from easgd_lib.errors import NotFinite
 from easgd_lib.learning.checkpoint import state_of
-from easgd_lib.learning.datasets import resolve
 from easgd_lib.learning.objectives import ImageClassification
-from easgd_lib.learning.sources import source_of
-from easgd_lib.method.algorithms import SGD, Gradient, Request, Step, method_of
+from easgd_lib.method.algorithms import SGD, Gradient, Request, Step
 from easgd_lib.method.center import Center, Pull, Push
 from easgd_lib.method.settings import Settings
 
@@ -299,35 +296,6 @@ class Worker:
 def state_of_method(method: SGD) -> dict:
     """Its x and all else that it remembers from step to step."""
     return {name: value for name, value in vars(method).items() if name != "settings"}
-
-
-class PointlessRun(UserWarning):
-    """A run whose settings make it pointless."""
-
-
-def warn_if_pointless(settings: Settings):
-    """Warn of settings with which the run cannot show what it is for.
-
-    >>> import warnings
-    >>> with warnings.catch_warnings(record=True) as said:
-    ...     warn_if_pointless(Settings("easgd", workers=2, tau=100, steps=63))
-    >>> print(said[0].message)
-    the center never moves: of 63 steps only the first one exchanges (τ = 100): lower tau
-    """
-    method = method_of(settings)
-    steps = steps_of(settings, source_of(resolve(settings.data)).train_images)
-    said = ""
-    if settings.eta == 0:
-        said = "nothing is learned: η = 0"
-    elif method.exchange and settings.alpha == 0:
-        said = "the center never moves: α = 0"
-    elif method.exchange and steps is not None and steps <= settings.tau:
-        said = (
-            f"the center never moves: of {steps} steps only the first one exchanges "
-            f"(τ = {settings.tau}): lower tau"
-        )
-    if said:
-        warnings.warn(said, PointlessRun, stacklevel=3)
 
 
 def steps_of(settings: Settings, n: int) -> int | None:

@@ -17,8 +17,8 @@ from easgd_lib import errors, progress
 from easgd_lib.errors import DEAD, MPIError, PeerFailed, SettingsError
 from easgd_lib.learning import datasets
 from easgd_lib.learning.checkpoint import EVERY, Checkpoint
+from easgd_lib.learning.pointless import warn_if_pointless
 from easgd_lib.learning.records import Run
-from easgd_lib.learning.worker import warn_if_pointless
 from easgd_lib.method.center import kind_of
 from easgd_lib.method.settings import Settings
 from easgd_lib.parallel import mpiexec, watchdog
