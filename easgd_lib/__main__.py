@@ -381,6 +381,8 @@ def _print_runs(runs: dict):
     for run in runs.values():
         for loss in run.workers_lost:
             console.print(_loss(loss))
+        for step in run.environment.get("resumed", []):
+            console.print(f"resumed at step {step}")
         if failure := run.environment.get("checkpoint"):
             console.print(failure)
     console.print(f"data: {first['data']} ({first['data_from']})")

@@ -172,6 +172,20 @@ def test_the_command_line_refuses_before_it_trains(tmp_path):
     assert_one_line(easgd(*train, "--out", str(tmp_path / "file" / "a.json")), "cannot be written")
 
 
+@pytest.mark.slow
+def test_a_disk_that_fills_while_it_trains_is_one_line(tmp_path):
+    words = ["train", "--method", "sgd", "--data", "sample", "--steps", "4", "--simulate"]
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (900, 900)); "
+    program = limit + "import easgd_lib.__main__ as cli; cli.main()"
+    out = tmp_path / "run.json"
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *words, "--out", str(out)], capture_output=True,
+        text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert_one_line(ran, str(out), "cannot be written")
+    assert not list(tmp_path.iterdir()), "no part of a file"
+
+
 TRAIN = ["-m", "easgd_lib", "train", "--method", "eamsgd", "--data", "sample", "--snapshots", "2",
          "--threads", "1", "--eta", "0.05"]  # fmt: skip
 

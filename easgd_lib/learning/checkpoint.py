@@ -165,7 +165,7 @@ class Saver:
             return
         try:
             self._writing.result()
-        except OSError as error:
+        except DataError as error:
             self.failure = f"no checkpoint written at last: {error}"
         self._writing = None
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from easgd_lib.errors import DataError
 from easgd_lib.method.settings import Settings
+from easgd_lib.paths import cannot_write
 from easgd_lib.resources import cores
 from easgd_lib.values import kind, no_constant, number
 
@@ -199,7 +200,21 @@ def _check_series(table: pd.DataFrame):
 
 
 def write_atomically(path: Path, content: bytes) -> Path:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
+    """Write a file so that a reader sees the old one or the new one, never a part.
+
+    Raises
+    ------
+    DataError
+        The disk is full, or the place is not ours to write to.
+    """
+    try:
+        _write(path, content)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path
+
+
+def _write(path: Path, content: bytes):
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
@@ -212,7 +227,6 @@ def write_atomically(path: Path, content: bytes) -> Path:
     except BaseException:
         os.unlink(temporary)
         raise
-    return path
 
 
 def series(accounts: list[dict], evaluations: list[dict]) -> pd.DataFrame:
