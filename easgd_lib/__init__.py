@@ -13,6 +13,8 @@ Importing it needs no MPI library, and loads torch only when something needs it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from easgd_lib.paths import settle_home
+
 if (
     TYPE_CHECKING
 ):  # the same lists as `_NAMES` and `_MODULES`, for editors and mypy; a test compares them
@@ -54,6 +56,7 @@ if (
     from easgd_lib.simulation import simulate as simulate
 
 __version__ = "0.1.0"
+settle_home()
 __all__ = ["Run", "Settings", "cluster"]
 
 _NAMES = {

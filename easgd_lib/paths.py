@@ -1,5 +1,8 @@
 """Where records and figures live: in the clone, or, installed without one, where you stand."""
 
+import atexit
+import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -20,6 +23,19 @@ def runs(*, quick: bool) -> Path:
 def figures(*, quick: bool) -> Path:
     """Nor do figures of quick runs."""
     return FIGURES / "quick" if quick else FIGURES
+
+
+def settle_home():
+    """Where the home folder cannot be written to, give others' settings a temporary place.
+
+    IPython and Matplotlib would find one themselves, and warn of it in a notebook's cell.
+    """
+    if os.access(os.path.expanduser("~"), os.W_OK):
+        return
+    missing = [name for name in ("IPYTHONDIR", "MPLCONFIGDIR") if name not in os.environ]
+    for name in missing:
+        os.environ[name] = folder = tempfile.mkdtemp(prefix="easgd-home-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def make_writable(folder: Path):

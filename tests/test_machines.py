@@ -225,3 +225,13 @@ def test_modules_beside_the_notebook_do_not_stand_in_for_python_s(tmp_path):
             env=os.environ | {"PYTHONSAFEPATH": ""}, timeout=120, check=False,
         )  # fmt: skip
     assert ran.stdout.split()[-1:] == ["4"], ran.stderr
+
+
+def test_a_home_that_cannot_be_written_to_gives_no_warning(monkeypatch):
+    """Nor one that is not there, as for a user without an entry in passwd."""
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    for name in ("IPYTHONDIR", "MPLCONFIGDIR"):
+        monkeypatch.delenv(name, raising=False)
+    words = [sys.executable, "-W", "error", "-c", "from easgd_lib import figures; print('fine')"]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
+    assert (ran.stdout, ran.stderr) == ("fine\n", "")
