@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,11 @@ class Engines:
             for other in list(_RUNNING if progress.in_ipython() else _RUNNING & {self}):
                 other.stop()
         try:
-            self._launch() if self.attach is None else self._attach()
-            self._check()
+            with warnings.catch_warnings():
+                # A host name that does not resolve: nothing of ours listens on it.
+                warnings.filterwarnings("ignore", "IPython could not determine IPs")
+                self._launch() if self.attach is None else self._attach()
+                self._check()
         except BaseException:
             self.stop()
             raise
