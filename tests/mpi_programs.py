@@ -3,6 +3,8 @@
 Each asserts on every rank; a failing rank notifies the others, so they end too.
 """
 
+import os
+import signal
 import sys
 import time
 
@@ -19,7 +21,7 @@ from easgd_lib.parallel import centers, rank
 from easgd_lib.parallel.centers.allreduce import AllreduceCenter
 from easgd_lib.parallel.centers.channel import MessageChannel
 from easgd_lib.parallel.centers.server import Server, ServerCenter
-from easgd_lib.parallel.world import World
+from easgd_lib.parallel.world import World, leave
 from easgd_lib.reproduction import kth
 from easgd_lib.reproduction.kth.exchange import PiecewiseChannel
 from easgd_lib.simulation.clock import TimeModel
@@ -335,10 +337,35 @@ def replicas(world: World, kind: str):
     raise AssertionError("nobody noticed")
 
 
+def votes(world: World, kind: str):
+    """Rank 2 dies within a push that rank 0 has ended and rank 1 has not: neither waits for ever.
+
+    Rank 0 votes on what comes next, and there learns that rank 1 needs its replica.
+    """
+    center = AllreduceCenter(world, torch.zeros(5), ExchangeProtocol("synchronous"))
+    voters = world.last(3)
+    center.push(torch.ones(5))
+    world.barrier("the death")
+    world.forgiving, world.limit = True, 20.0
+    if world.rank == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if world.rank == 0:
+        center.center, center.pushes = torch.full((5,), 6.0), 2
+    else:
+        center.push(torch.ones(5))
+    agreed = world.agree(1, "a vote", limit=20.0, among=voters, meanwhile=center.keep_up)
+    assert agreed == 1
+    assert (center.pushes, center.center.tolist()) == (2, [6.0] * 5)
+    assert world.size == 2
+    print("fine", flush=True)
+    leave(0)
+
+
 PROGRAMS = {
     f.__name__: f
     for f in (
         hammers, quadratics, layers, channels, misled, networks, failures, overlapping, replicas,
+        votes,
     )
 }  # fmt: skip
 

@@ -64,6 +64,11 @@ def test_replicas_that_drift_apart_are_found():
     assert run_program(3, "allreduce", "replicas").count("fine") == 3
 
 
+def test_a_vote_does_not_wait_for_one_who_waits_for_us():
+    ran = run_ranks(3, PROGRAMS, "votes", "allreduce")
+    assert ran.stdout.split().count("fine") == 2, ran.stdout + ran.stderr
+
+
 @pytest.mark.parametrize("center", ON_MPI)
 def test_a_failing_rank_releases_all_others(center):
     said = run_program(3, center, "failures")

@@ -310,6 +310,9 @@ class Engines:
             calls[0].wait(0.2)
             display.update([report for call in calls if (report := _latest(call))])
             failures = [_failure(call) for call in calls if _failed(call)]
+            if causes := [failure for failure in failures if not isinstance(failure, PeerFailed)]:
+                self._release(calls)
+                raise causes[0]
             if any(not isinstance(failure, EngineDied) for failure in failures):
                 self._release(calls)
                 break

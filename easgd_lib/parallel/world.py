@@ -284,7 +284,12 @@ class World:
         ]
 
     def agree(
-        self, yes: int, what: str, limit: float = IDLE_LIMIT, among: "World | None" = None
+        self,
+        yes: int,
+        what: str,
+        limit: float = IDLE_LIMIT,
+        among: "World | None" = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> int:
         """Whether all living ranks (of a part of this world) say yes: the same answer on all.
 
@@ -295,6 +300,7 @@ class World:
         request = (among or self).comm.Iagree(answer)
 
         def done() -> bool:
+            meanwhile()
             try:
                 return request.Test()
             except MPI.Exception as error:
@@ -309,6 +315,11 @@ class World:
             raise
         self.check_for_failures()
         return int(answer[0])
+
+    @property
+    def revoked(self) -> bool:
+        """Whether another rank has met a death, and waits for all to go on without the dead."""
+        return self.forgiving and self.comm.Is_revoked()
 
     def shrink(self):
         """Go on without the dead. Collective over the living, who have agreed that they must."""

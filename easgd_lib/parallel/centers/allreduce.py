@@ -52,6 +52,11 @@ class AllreduceCenter:
                 self.center = self.center + self.sum
                 self.pushes += 1
 
+    def keep_up(self):
+        """Called while this rank waits for another vote: a rank behind it may have met a death."""
+        if self.world.revoked:
+            self.world.together(self._catch_up, "the others to notice that a worker died")
+
     def _catch_up(self):
         """Take the replica that has most pushes."""
         pushes = self.world.gather(self.pushes)
