@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_USER := 0
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONHOME
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
-WITH_ENGINES := $(shell grep -l 'cluster([0-9]' notebooks/*.ipynb)
+WITH_ENGINES := $(shell grep -l 'cluster.[0-9]' notebooks/*.ipynb)
 
 # A virtual environment knows its own path: one that was moved is made anew. ($$PWD, and not
 # make's own word for it: a path may hold quotes, brackets and spaces.)
