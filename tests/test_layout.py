@@ -54,7 +54,7 @@ LONGER = {
     "learning/checkpoint.py": 310,
     "learning/worker.py": 310,
     "parallel/engines.py": 430,
-    "parallel/world.py": 400,
+    "parallel/world.py": 410,
     "reproduction/claims/kth.py": 400,
     "reproduction/claims/paper.py": 400,
     "reproduction/figures/kth.py": 350,
