@@ -18,7 +18,7 @@ from easgd_lib.learning.flat import Flat
 from easgd_lib.learning.objectives import ImageClassification
 from easgd_lib.learning.sources import DATASETS
 from easgd_lib.method.algorithms import METHODS
-from easgd_lib.simulation.clock import TimeModel
+from easgd_lib.simulation.clock import MEASURED_STEP, TimeModel
 
 EACH = 20  # images in each of the six files
 TIMES = TimeModel(per_image=1e-4)
@@ -222,7 +222,7 @@ def test_the_command_line_trains_in_virtual_time_with_a_model_of_its_own(
     with pytest.raises(SystemExit):
         run_main(monkeypatch, *words)
     assert "report's network, not of cifar10's" in capsys.readouterr().err
-    step = {name: asdict(TIMES)[name] for name in ("step", "per_image")}
+    step = {name: asdict(TIMES)[name] for name in MEASURED_STEP}
     link = {"latency": 0.0, "bandwidth": 1e9}
     model.write_text(json.dumps({"step": step, "links": {"window": link}}))
     run_main(monkeypatch, *words, "--time-model", str(model), "--out", str(out))

@@ -85,6 +85,7 @@ class TestOneCluster:
         kill_when_it_trains(1, engines, monkeypatch)
         with pytest.raises(MPIError, match="an engine died"):
             engines.train(Settings("easgd", **LONG | {"steps": 10**6}, if_worker_dies="stop"))
+        monkeypatch.undo()
         assert engines.train(Settings("easgd", **SHORT)).exchanges == 6, "on fresh engines"
 
 
