@@ -11,7 +11,6 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_USER := 0
 unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONHOME
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
-WITH_ENGINES := $(shell grep -l 'cluster.[0-9]' notebooks/*.ipynb)
 
 # A virtual environment knows its own path: one that was moved is made anew. ($$PWD, and not
 # make's own word for it: a path may hold quotes, brackets and spaces.)
@@ -57,9 +56,7 @@ notebooks: setup
 	  --ExecutePreprocessor.record_timing=False --log-level=WARN $(NOTEBOOKS)
 
 notebooks-check: setup
-	@python -m pytest --nbval $(WITH_ENGINES)
-	@OMP_NUM_THREADS=1 python -m pytest --nbval -n 2 --dist loadfile \
-	  $(filter-out $(WITH_ENGINES),$(NOTEBOOKS))
+	@python -m pytest --nbval $(NOTEBOOKS)
 
 # Half an hour of training under accidents, then an hour of signals to starting clusters.
 soak: setup

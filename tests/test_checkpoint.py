@@ -227,8 +227,7 @@ def kill(run: subprocess.Popen):
 @pytest.mark.parametrize(
     ("workers", "arguments"),
     [
-        (2, ["--center", "window", "--order", "synchronous"]),
-        (3, ["--center", "allreduce"]),
+        (3, ["--center", "window", "--order", "synchronous"]),
     ],
 )
 def test_an_ordered_run_on_mpi_killed_and_resumed_is_the_unharmed_one(workers, arguments, tmp_path):

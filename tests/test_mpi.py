@@ -27,7 +27,7 @@ def run_program(workers: int, center: str, name: str, *arguments: str):
 @pytest.mark.parametrize("center", ON_MPI)
 def test_pushes_from_four_ranks_lose_nothing(center):
     """4 ranks hammer one center; x̃ + Σ x^i is unchanged to rounding, at awkward sizes too."""
-    said = run_program(4, center, "hammers", "486610x40", "1x1000", "7x1000", "1000003x10")
+    said = run_program(4, center, "hammers", "486610x10", "1x1000", "7x1000", "1000003x3")
     assert said.count("fine") == 4 + kind_of(center).extra_ranks
 
 
