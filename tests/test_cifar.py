@@ -225,7 +225,9 @@ def test_the_command_line_trains_in_virtual_time_with_a_model_of_its_own(
     step = {name: asdict(TIMES)[name] for name in MEASURED_STEP}
     link = {"latency": 0.0, "bandwidth": 1e9}
     model.write_text(json.dumps({"step": step, "links": {"window": link}}))
-    run_main(monkeypatch, *words, "--time-model", str(model), "--out", str(out))
+    with pytest.raises(SystemExit) as end:
+        run_main(monkeypatch, *words, "--time-model", str(model), "--out", str(out))
+    assert end.value.code == 0
     run = Run.load(out)
     assert (run.settings.data, run.exchanges) == ("cifar10", 2 * 2)
     assert run.environment["time_model"]["per_image"] == 1e-4
