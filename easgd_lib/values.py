@@ -1,11 +1,16 @@
 """Values from outside (files, command line, notebooks): what they must be, said by name."""
 
+import json
 import math
 import sys
+from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from easgd_lib.errors import SettingsError
+from easgd_lib.errors import DataError, SettingsError
+
+Result = TypeVar("Result")
 
 LARGEST = 2**53  # beyond it floats skip whole numbers
 
@@ -47,6 +52,21 @@ def kind(name: str, value: Any, of: type):
         raise SettingsError(
             f"{name} must be a {of.__name__}, not a {type(value).__name__}",
         )
+
+
+def read_json(path: Path, parse: Callable[[Any], Result], what: str, fix: str) -> Result:
+    """What `parse` makes of a JSON file.
+
+    Raises
+    ------
+    DataError
+        No such file, no JSON, or `parse` refuses it: "<path> is <what> (<why>)".
+    """
+    try:
+        return parse(json.loads(path.read_text("utf-8"), parse_constant=no_constant))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise DataError(f"{path} is {what} ({said})", fix) from error
 
 
 def no_constant(token: str):

@@ -40,20 +40,24 @@ def leaving_nothing():
         time.sleep(0.3)
 
 
-def run_ranks(n: int, *arguments: str, timeout: float = 120, **environment: str):
+def start_ranks(n: int, *arguments: str, output=subprocess.PIPE, **environment: str):
     """`mpiexec -n N python …`, as a user would, from this very environment."""
     command = mpiexec.find()
     assert command, "the tests need an mpiexec"
     words = [command, "-n", str(n), *mpiexec.arguments(command), sys.executable, *arguments]
     environment = dict(os.environ) | mpiexec.ENVIRONMENT | environment
-    pipe = subprocess.PIPE
-    ran = subprocess.Popen(words, env=environment, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(words, env=environment, stdout=output, stderr=output, text=True)
+
+
+def run_ranks(n: int, *arguments: str, timeout: float = 120, **environment: str):
+    """Started, and waited for."""
+    ran = start_ranks(n, *arguments, **environment)
     try:
         out, err = ran.communicate(timeout=timeout)
     except BaseException:
         watchdog.end([ran.pid])  # mpiexec and its ranks: an orphan would eat a core
         raise
-    return subprocess.CompletedProcess(words, ran.returncode, out, err)
+    return subprocess.CompletedProcess(ran.args, ran.returncode, out, err)
 
 
 def easgd(*arguments: str, timeout: float = 120, **environment: str):

@@ -197,8 +197,8 @@ def one_round(engines, rng: random.Random) -> dict:
         run = engines.train(settings, checkpoint=folder, every=0.5, resume=True)
         resumed = True
     accident.join()
-    last = max(folder.glob("center.*.npz"), key=lambda path: int(path.name.split(".")[1]))
-    x = checkpoint.read(folder, "center", int(last.name.split(".")[1]))["center"][0][0]
+    last = max(checkpoint.numbers(folder, checkpoint.CENTER))
+    x = checkpoint.read(folder, checkpoint.CENTER, last)["center"][0][0]
     shutil.rmtree(folder)
     lost = [loss for loss in run.workers_lost if loss["why"] == "died"]
     holds = {
@@ -220,7 +220,7 @@ def happen(
 ):
     """The accident, some time after the first checkpoint."""
     deadline = time.monotonic() + 120
-    while not list(folder.glob("center.*.npz")) and time.monotonic() < deadline:
+    while not checkpoint.numbers(folder, checkpoint.CENTER) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(after)
     first = int(center == "server")

@@ -14,10 +14,17 @@ import stopping
 from easgd_lib import Run, Settings, simulate
 from easgd_lib.__main__ import app
 from easgd_lib.errors import DataError, EasgdError, NotFinite, SettingsError
-from easgd_lib.learning.checkpoint import Checkpoint, Saver, pack, read, unpack
-from easgd_lib.parallel import mpiexec
+from easgd_lib.learning.checkpoint import (
+    CENTER,
+    Checkpoint,
+    Saver,
+    numbers,
+    pack,
+    read,
+    unpack,
+)
 from easgd_lib.simulation.clock import TimeModel
-from helpers import assert_one_line, easgd, run_ranks
+from helpers import assert_one_line, easgd, run_ranks, start_ranks
 
 SMALL = {"data": "sample", "snapshots": 2, "worker_curve": False, "batch_size": 8, "eta": 0.05}
 UNEVEN = TimeModel(step=0.004, spread=0.3, latency=0.001, data_per_image=1e-4)
@@ -190,15 +197,6 @@ TRAIN = ["-m", "easgd_lib", "train", "--method", "eamsgd", "--data", "sample", "
          "--threads", "1", "--eta", "0.05"]  # fmt: skip
 
 
-def start(ranks: int, *arguments: str) -> subprocess.Popen:
-    command = mpiexec.find()
-    words = [command, "-n", str(ranks), *mpiexec.arguments(command), sys.executable]
-    environment = dict(psutil.Process().environ()) | mpiexec.environment()
-    return subprocess.Popen(
-        [*words, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-
 def ranks_of(run: subprocess.Popen) -> list[psutil.Process]:
     """The processes of a run that train, in rank order."""
     found = [
@@ -224,18 +222,14 @@ def kill(run: subprocess.Popen):
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize(
-    ("workers", "arguments"),
-    [
-        (3, ["--center", "window", "--order", "synchronous"]),
-    ],
-)
-def test_an_ordered_run_on_mpi_killed_and_resumed_is_the_unharmed_one(workers, arguments, tmp_path):
-    words = [*TRAIN, "--tau", "5", "--steps", "60", *arguments]
+def test_an_ordered_run_on_mpi_killed_and_resumed_is_the_unharmed_one(tmp_path):
+    workers = 3
+    words = [*TRAIN, "--tau", "5", "--steps", "60", "--center", "window", "--order", "synchronous"]
     whole, out = tmp_path / "whole.json", tmp_path / "resumed.json"
     assert run_ranks(workers, *words, "--out", str(whole)).returncode == 0
     folder = tmp_path / "c"
-    run = start(workers, *words, "--checkpoint", str(folder), "--every", "0")
+    asked = ["--checkpoint", str(folder), "--every", "0"]
+    run = start_ranks(workers, *words, *asked, output=subprocess.DEVNULL)
     wait_for(lambda: list(folder.glob(f"worker-{workers - 1}.20.npz")))
     kill(run)
     ran = run_ranks(workers, *words, "--checkpoint", str(folder), "--resume", "--out", str(out))
@@ -251,12 +245,12 @@ def test_an_ordered_run_on_mpi_killed_and_resumed_is_the_unharmed_one(workers, a
 def test_a_worker_that_was_lost_rejoins_from_the_center(tmp_path):
     words = [*TRAIN, "--tau", "5", "--center", "server", "--steps", "300"]
     folder, out = tmp_path / "c", tmp_path / "run.json"
-    run = start(4, *words, "--checkpoint", str(folder), "--every", "0.2")
+    asked = ["--checkpoint", str(folder), "--every", "0.2"]
+    run = start_ranks(4, *words, *asked, output=subprocess.DEVNULL)
     wait_for(lambda: list(folder.glob("worker-1.*.npz")))
     ranks_of(run)[2].kill()
-    newest = max(folder.glob("center.*.npz"), key=lambda path: path.stat().st_mtime)
-    number = int(newest.name.split(".")[1])
-    wait_for(lambda: lost_in(folder, after=number))
+    newest = max(numbers(folder, CENTER))
+    wait_for(lambda: lost_in(folder, after=newest))
     kill(run)
     ran = run_ranks(4, *words, "--checkpoint", str(folder), "--resume", "--out", str(out))
     assert ran.returncode == 0, ran.stderr
@@ -267,8 +261,5 @@ def test_a_worker_that_was_lost_rejoins_from_the_center(tmp_path):
 
 
 def lost_in(folder, after: int) -> bool:
-    for path in folder.glob("center.*.npz"):
-        number = int(path.name.split(".")[1])
-        if number > after and read(folder, "center", number)["lost"]:
-            return True
-    return False
+    later = [pushes for pushes in numbers(folder, CENTER) if pushes > after]
+    return any(read(folder, CENTER, pushes)["lost"] for pushes in later)

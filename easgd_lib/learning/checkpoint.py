@@ -26,12 +26,13 @@ from easgd_lib.errors import DataError, NotFinite, SettingsError
 from easgd_lib.learning.flat import digest
 from easgd_lib.learning.records import write_atomically
 from easgd_lib.method.settings import Settings
+from easgd_lib.values import number
 
 EVERY = 60.0  # seconds between two checkpoints
 # Of each file. Where workers write in step, one may be at its third while another has not ended
 # its second: the first is then the last that all have.
 KEPT = 3
-CENTER = "center"
+CENTER, SIMULATION = "center", "simulation"  # names of files; a worker's is worker-<i>
 NAME = re.compile(r"(center|simulation|worker-\d+)\.(\d+)\.npz")
 OURS = re.compile(NAME.pattern + r"\w*")  # what a killed process began to write, too
 
@@ -54,8 +55,7 @@ class Checkpoint(NamedTuple):
         SettingsError
             `resume` without a folder, or an interval that is none.
         """
-        if not 0 <= every < float("inf"):
-            raise SettingsError(f"seconds between checkpoints must be at least 0: {every}")
+        number("seconds between checkpoints", every, 0)
         if folder is None:
             if resume:
                 raise SettingsError("nothing to resume", "name the folder of the checkpoint")
@@ -80,13 +80,17 @@ class Checkpoint(NamedTuple):
         if self.resume and not self.folder.is_dir():
             raise SettingsError(f"no checkpoint to resume: {self.folder} is missing")
         paths.make_writable(self.folder)
-        newest = max(_files(self.folder, CENTER, "simulation"), default=None)
+        newest = {
+            name: max(found)
+            for name in (CENTER, SIMULATION)
+            if (found := numbers(self.folder, name))
+        }
         if newest and not self.resume:
             raise SettingsError(
                 f"{self.folder} holds the checkpoint of a run", "resume it, or name another folder"
             )
-        if newest:
-            check_settings(self.folder, read(self.folder, *newest[::-1])["settings"], settings)
+        for name, step in newest.items():
+            check_settings(self.folder, read(self.folder, name, step)["settings"], settings)
 
     def clear_rest(self):
         """Remove what a process that was killed had begun to write."""
@@ -143,7 +147,7 @@ class Saver:
 
         files : from a name to its number and what it is to hold
         """
-        packed = {name: (number, *pack(tree)) for name, (number, tree) in files.items()}
+        packed = {name: (step, *pack(tree)) for name, (step, tree) in files.items()}
         self.finish()
         self._writing = self._thread.submit(self._write, packed)
         self._next = time.monotonic() + self.every
@@ -152,10 +156,11 @@ class Saver:
         everything = (array for _, _, arrays in packed.values() for array in arrays.values())
         if not all(np.isfinite(array).all() for array in everything):
             return  # a run about to end: the last good one stays
-        for name, (number, about, arrays) in packed.items():
+        for name, (step, about, arrays) in packed.items():
             buffer = io.BytesIO()
-            np.savez(buffer, about=_text_to_array(json.dumps(about)), **arrays)
-            write_atomically(path_of(self.folder, name, number), buffer.getvalue())
+            text = np.frombuffer(json.dumps(about).encode(), np.uint8)
+            np.savez(buffer, about=text, **arrays)
+            write_atomically(path_of(self.folder, name, step), buffer.getvalue())
             for old in sorted(numbers(self.folder, name), reverse=True)[KEPT:]:
                 path_of(self.folder, name, old).unlink(missing_ok=True)
 
@@ -176,7 +181,7 @@ class Saver:
             yield
         except NotFinite as error:
             self.finish()
-            if any(_files(self.folder, CENTER, "simulation")):
+            if any(numbers(self.folder, name) for name in (CENTER, SIMULATION)):
                 where = f"the last good checkpoint is in {self.folder}"
                 raise NotFinite(f"{error.what}; {where}", error.fix) from error
             raise
@@ -187,39 +192,34 @@ class Saver:
         self._thread.shutdown()
 
 
-def path_of(folder: Path, name: str, number: int) -> Path:
-    """Where the file of this name and step is."""
-    return folder / f"{name}.{number}.npz"
-
-
-def _files(folder: Path, *names: str) -> list[tuple[int, str]]:
-    """(number, name) of the files there are of these names."""
-    found = [NAME.fullmatch(path.name) for path in folder.iterdir()]
-    return [(int(match[2]), match[1]) for match in found if match and match[1] in names]
+def path_of(folder: Path, name: str, step: int) -> Path:
+    """Where the file of this name and step (or number of pushes) is."""
+    return folder / f"{name}.{step}.npz"
 
 
 def numbers(folder: Path, name: str) -> set[int]:
     """At which steps there is a file of this name."""
-    return {number for number, _ in _files(folder, name)}
+    found = [NAME.fullmatch(path.name) for path in folder.iterdir()]
+    return {int(match[2]) for match in found if match and match[1] == name}
 
 
-def newest_whole(folder: Path, workers: Iterable[int], *, in_step: bool) -> int | None:
-    """The number of the newest center to resume from, or None.
+def newest_whole(folder: Path, workers: Iterable[int], *, in_step: bool) -> Tree | None:
+    """The newest center to resume from, or None.
 
     in_step : bool
         Whether all workers must have a file of that very step, but those lost by then.
     """
-    for number in sorted(numbers(folder, CENTER), reverse=True):
-        center = read(folder, CENTER, number)
+    for pushes in sorted(numbers(folder, CENTER), reverse=True):
+        center = read(folder, CENTER, pushes)
         lost = {loss["worker"] for loss in center["lost"]}
         step = center["step"]
         there = (step in numbers(folder, f"worker-{i}") for i in workers if i not in lost)
         if not in_step or all(there):
-            return number
+            return center
     return None
 
 
-def read(folder: Path, name: str, number: int) -> Tree:
+def read(folder: Path, name: str, step: int) -> Tree:
     """What `Saver` wrote.
 
     Raises
@@ -227,7 +227,7 @@ def read(folder: Path, name: str, number: int) -> Tree:
     DataError
         The file is missing, damaged, or none of ours.
     """
-    path = path_of(folder, name, number)
+    path = path_of(folder, name, step)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -290,10 +290,6 @@ def unpack(about: Any, arrays: dict[str, np.ndarray]) -> Tree:
         case list():
             return [unpack(each, arrays) for each in about]
     return about
-
-
-def _text_to_array(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode(), np.uint8)
 
 
 def state_of(part: Any, what: str) -> Tree:

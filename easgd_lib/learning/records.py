@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from easgd_lib.errors import DataError
 from easgd_lib.method.settings import Settings
 from easgd_lib.paths import cannot_write
 from easgd_lib.resources import cores
-from easgd_lib.values import kind, no_constant, number
+from easgd_lib.values import kind, number, read_json
 
 PARTS: dict[str, type] = {
     "settings": dict,
@@ -157,13 +156,11 @@ def settings_of(path: Path) -> Settings:
 
 
 def _read(path: Path, parse: Callable[[dict], Any]) -> Any:
-    try:
-        record = json.loads(path.read_text("utf-8"), parse_constant=no_constant)
+    def checked(record: Any) -> Any:
         kind("a record", record, dict)
         return parse(record)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise DataError(f"{path} is not a readable run record ({said})", "train anew") from error
+
+    return read_json(path, checked, "not a readable run record", "train anew")
 
 
 def _check_parts(record: dict):

@@ -39,7 +39,6 @@ class Resumable:
         self.saver: Any = Saver(checkpoint) if checkpoint else None
         self.protocol = protocol_of(settings)
         self.began = time.monotonic()
-        self.identity = identity(settings, objective.start)
         self.notes: dict = {}
         self.lost: list[dict] = []  # in the run that this one resumes
         self._resumed: Any = None
@@ -49,9 +48,10 @@ class Resumable:
         world.barrier("the other ranks to look at the checkpoint")
         if world.rank == 0:
             checkpoint.clear_rest()
-        number = newest_whole(checkpoint.folder, range(settings.workers), in_step=self._in_step)
-        if checkpoint.resume and number is not None:
-            self._resumed = read(checkpoint.folder, CENTER, number)
+        self.identity = identity(settings, objective.start)
+        workers = range(settings.workers)
+        self._resumed = newest_whole(checkpoint.folder, workers, in_step=self._in_step)
+        if self._resumed is not None:
             check_start(checkpoint.folder, self._resumed["start"], objective.start)
             self.notes["resumed"] = [*self._resumed["resumed"], self._resumed["step"]]
             self.lost = self._resumed["lost"]

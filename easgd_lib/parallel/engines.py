@@ -133,7 +133,7 @@ class Engines:
         steady: set = set()
         while len(self.client) < self.ranks:
             self._check_parts()
-            now = self._processes(CONTROLLER) | self._processes(ENGINE)
+            now = self._processes(CONTROLLER, ENGINE)
             steady |= now & before
             if steady - now:
                 raise EngineDied("a process died while it started")
@@ -142,12 +142,12 @@ class Engines:
                 raise TimeoutError(f"{len(self.client)} of {self.ranks} in {START_LIMIT} s")
             time.sleep(0.2)
 
-    def _processes(self, part: str) -> set[psutil.Process]:
-        """Those of our controller, or of our engines and what started them."""
+    def _processes(self, *parts: str) -> set[psutil.Process]:
+        """Those of our controller, of our engines and what started them, or both."""
         found = set()
         for process in watchdog.processes(self.cluster.cluster_id):
             with suppress(psutil.Error):
-                if part in process.cmdline():
+                if not set(parts).isdisjoint(process.cmdline()):
                     found.add(process)
         return found
 
@@ -177,7 +177,7 @@ class Engines:
         found = self.size = len(self.client)
         if self.cluster is not None:
             self._controller = self._processes(CONTROLLER)
-            self._started = self._controller | self._processes(ENGINE)
+            self._started = self._processes(CONTROLLER, ENGINE)
         if found < self.ranks:
             raise MPIError(
                 f"the run takes {self.ranks} engines, the cluster has {found}",
@@ -311,7 +311,6 @@ class Engines:
             display.update([report for call in calls if (report := _latest(call))])
             failures = [_failure(call) for call in calls if _failed(call)]
             if causes := [failure for failure in failures if not isinstance(failure, PeerFailed)]:
-                self._release(calls)
                 raise causes[0]
             if any(not isinstance(failure, EngineDied) for failure in failures):
                 self._release(calls)

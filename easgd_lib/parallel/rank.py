@@ -214,6 +214,7 @@ def _agreement(world: World, worker: Worker, stored: Resumable) -> Callable[[boo
 
         return alone
     voters = world.last(settings.workers)
+    keep_up = getattr(worker.center, "keep_up", lambda: None)
 
     def vote(over: bool) -> bool:
         world.tell(worker.method.t)
@@ -221,7 +222,6 @@ def _agreement(world: World, worker: Worker, stored: Resumable) -> Callable[[boo
             return over and not by_clock
         worker.watch.switch("communication")  # waiting for votes is no work
         mine = GO_ON * (not over) | NOT_YET * (not stored.due)
-        keep_up = getattr(worker.center, "keep_up", lambda: None)
         all_say = world.agree(mine, "the other workers to vote", among=voters, meanwhile=keep_up)
         worker.watch.switch(None)
         if all_say & GO_ON and not all_say & NOT_YET:

@@ -8,9 +8,9 @@ a new generator begins the step again and is given the same answers.
 from typing import Any
 
 from easgd_lib.learning.checkpoint import (
+    SIMULATION,
     Checkpoint,
     Saver,
-    check_settings,
     check_start,
     identity,
     numbers,
@@ -22,7 +22,7 @@ from easgd_lib.method.algorithms import Gradient
 from easgd_lib.method.settings import Settings
 from easgd_lib.simulation.clock import Process, Requests, VirtualCenter
 
-NAME = "simulation"
+OF_PROCESS = ("answer", "asked", "computed", "asked_at")  # what is kept of a `Process`
 
 
 class Tape:
@@ -64,7 +64,7 @@ class Stored:
         self, checkpoint: Checkpoint, settings: Settings, center: VirtualCenter,
         processes: list[Process], tapes: list[Tape],
     ):  # fmt: skip
-        self.checkpoint, self.settings, self.center = checkpoint, settings, center
+        self.checkpoint, self.center = checkpoint, center
         self.processes, self.tapes = processes, tapes
         self.start = tapes[0].worker.objective.start
         self.identity = identity(settings, self.start)
@@ -82,7 +82,7 @@ class Stored:
     def save(self):
         """Write everything down."""
         number = self.center.clock.state()["count"]
-        self.saver.save({NAME: (number, self.identity | self.state())})
+        self.saver.save({SIMULATION: (number, self.identity | self.state())})
 
     def state(self) -> dict:
         """Everything that the rest of the run depends on."""
@@ -91,7 +91,7 @@ class Stored:
             "waiting": self.center.state(),
             "center": self.center.center.state(),
             "processes": [
-                {name: getattr(process, name) for name in KEPT} for process in self.processes
+                {name: getattr(process, name) for name in OF_PROCESS} for process in self.processes
             ],
             "begun": [process.request is not None for process in self.processes],
             "steps": [tape.state() for tape in self.tapes],
@@ -100,11 +100,10 @@ class Stored:
 
     def restore(self) -> bool:
         """Go on from the newest checkpoint, if there is one."""
-        there = numbers(self.checkpoint.folder, NAME)
+        there = numbers(self.checkpoint.folder, SIMULATION)
         if not there:
             return False
-        state = read(self.checkpoint.folder, NAME, max(there))
-        check_settings(self.checkpoint.folder, state["settings"], self.settings)
+        state = read(self.checkpoint.folder, SIMULATION, max(there))
         check_start(self.checkpoint.folder, state["start"], self.start)
         self.center.clock.restore(state["clock"])
         self.center.restore(state["waiting"])
@@ -127,6 +126,3 @@ class Stored:
                     process.request = process.requests.send(answer)
                 tape.worker.watch.restore(worker["watch"])
         return True
-
-
-KEPT = ("answer", "asked", "computed", "asked_at")  # attributes of a `Process`

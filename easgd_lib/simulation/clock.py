@@ -6,7 +6,6 @@ the numbers are exact; only the seconds are a model's (`TimeModel`). Same seed, 
 """
 
 import heapq
-import json
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -16,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from easgd_lib import paths
-from easgd_lib.errors import DataError, SettingsError
+from easgd_lib.errors import SettingsError
 from easgd_lib.method.algorithms import Gradient
 from easgd_lib.method.center import CenterKind, ExchangeProtocol, LocalCenter, Pull, Push, kind_of
-from easgd_lib.values import kind, no_constant, number
+from easgd_lib.values import kind, number, read_json
 
 # What a time model on disk says of a step, and of a link.
 MEASURED_STEP = ("step", "per_image", "data_per_image", "spread")
@@ -73,14 +72,12 @@ class TimeModel:
             No such file, or not one of ours.
         """
         link_of(center)
-        try:
-            text = Path(path).read_text("utf-8")
-            return cls.from_record(json.loads(text, parse_constant=no_constant), center)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            said = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise DataError(
-                f"{path} is no readable time model ({said})", "`easgd calibrate` writes one"
-            ) from error
+        return read_json(
+            Path(path),
+            lambda record: cls.from_record(record, center),
+            "no readable time model",
+            "`easgd calibrate` writes one",
+        )
 
     @classmethod
     def from_record(cls, record: dict, center: str) -> "TimeModel":
