@@ -26,6 +26,7 @@ if (
     from easgd_lib import theory as theory
     from easgd_lib.conformance import mistakes as mistakes
     from easgd_lib.conformance import properties as properties
+    from easgd_lib.learning import data_files as data_files
     from easgd_lib.learning import datasets as datasets
     from easgd_lib.learning import evaluate as evaluate
     from easgd_lib.learning import flat as flat
@@ -70,6 +71,7 @@ _MODULES = {
     "center": "method.center",
     "claims": "reproduction.claims",
     "clock": "simulation.clock",
+    "data_files": "learning.data_files",
     "datasets": "learning.datasets",
     "doctor": "machine.doctor",
     "engines": "parallel.engines",

@@ -17,7 +17,7 @@ import click
 from easgd_lib.errors import EasgdError, SettingsError
 from easgd_lib.learning.sources import DATASETS, SAMPLE
 from easgd_lib.method import settings as choices
-from easgd_lib.method.algorithms import METHODS, VARIANTS, method_named
+from easgd_lib.method.algorithms import METHODS, VARIANTS, method_named, worker_too
 from easgd_lib.method.center import CENTERS, ORDERS, kind_of
 from easgd_lib.method.settings import Settings
 
@@ -98,7 +98,7 @@ class Name(click.ParamType):
 @_option("--seed", int, "Fixes start and batches.")
 @_option("--precision", choices.PRECISIONS, "Of the arithmetic.")
 @_option("--threads", int, "Per worker.  [the cores shared out]")
-@_option("--snapshots", int, "Points on the center's curve, evaluated after training.")
+@_option("--snapshots", int, "Points on the center's curve.  [12, but ten steps apart]")
 @_option("--if-worker-dies", choices.IF_WORKER_DIES, "Go on without it (α stays), or stop.")
 @click.option("--simulate", is_flag=True, help="In this process, p workers in virtual time.")
 @click.option(
@@ -179,12 +179,12 @@ def _workers(method: str, center: str, asked: int | None) -> int:
 
 def _announce(settings: Settings, checkpoint) -> Settings:
     """Before training: what will be run, on which data, said once, on stderr."""
-    from easgd_lib.learning import datasets
+    from easgd_lib.learning import data_files
     from easgd_lib.learning.pointless import warn_if_pointless
     from easgd_lib.parallel import mpiexec
 
-    name = datasets.resolve(settings.data)
-    datasets.check(name)
+    name = data_files.resolve(settings.data)
+    data_files.check(name)
     whole = settings.replace(data=name)
     if checkpoint:
         checkpoint.prepare(whole)
@@ -213,13 +213,16 @@ def _simulate(settings: Settings, time_model: Path | None, checkpoint):
 
 def _train(settings: Settings, checkpoint):
     """In this MPI world, or on engines of our own."""
+    from easgd_lib.learning.records import Run
     from easgd_lib.parallel import mpiexec
-    from easgd_lib.parallel.engines import cluster
 
     if mpiexec.launched_size() is not None:
         from easgd_lib.parallel import rank
 
-        return _train_here(settings, partial(rank.run, checkpoint=checkpoint))
+        record = _train_here(settings, partial(rank.run, checkpoint=checkpoint))
+        return record and Run.from_dict(record)
+    from easgd_lib.parallel.engines import cluster
+
     more = checkpoint.to_arguments() if checkpoint else {}
     with cluster(settings.workers, center=settings.center) as engines:
         return engines.train(settings, **more)
@@ -227,9 +230,11 @@ def _train(settings: Settings, checkpoint):
 
 def _train_here(settings: Settings, train: Callable):
     """Train in this process, with worker 0's progress."""
-    from easgd_lib.progress import Live
+    from easgd_lib import progress
+    from easgd_lib.parallel import mpiexec
 
-    display = Live(settings.method)
+    launched = mpiexec.launched_size() is not None  # then stderr leads to mpiexec
+    display = (progress.Lines if launched else progress.Live)(settings.method)
 
     def report(numbers: dict):
         if numbers["worker"] == 0:
@@ -335,10 +340,10 @@ def data(names: tuple[str, ...]):
 
     Without names MNIST and Fashion-MNIST; cifar10 takes 170 MB.
     """
-    from easgd_lib.learning import datasets
+    from easgd_lib.learning import data_files
 
     for name in names or [name for name, source in DATASETS.items() if source.make_data]:
-        datasets.download(name)
+        data_files.download(name)
         click.echo(f"{name}: whole, in data/{DATASETS[name].folder}")
 
 
@@ -352,7 +357,6 @@ def _print_runs(runs: dict):
     """One row a run: what one wants to know first."""
     from rich.table import Table
 
-    from easgd_lib.learning.evaluate import worker_too
     from easgd_lib.metrics import communication_fraction
 
     headings = ("center", "worker 0", "images/s", "exchanging", "exchanges", "seconds")

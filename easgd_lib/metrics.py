@@ -1,17 +1,19 @@
 """What is read off a record: errors, time to accuracy, fractions of time. And when two differ."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from statistics import mean, stdev
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
-from scipy.stats import t
 
-from easgd_lib.learning.evaluate import TRAIN_SUBSET
 from easgd_lib.learning.records import CENTER, Run
-from easgd_lib.learning.sources import source_of
+from easgd_lib.learning.sources import TRAIN_SUBSET, source_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KNOWS_NOTHING = 0.9  # test error of a guess at one of ten: what a run that diverged ends with
 
@@ -145,6 +147,8 @@ def below(one: Sample, other: Sample) -> int:
 
 
 def _interval(one: Sample, other: Sample) -> float:
+    from scipy.stats import t  # slow to load, and only for runs that are compared
+
     n, m = len(one.values), len(other.values)
     if n + m < 3:
         return 0.0
@@ -164,6 +168,7 @@ def each_below(ordered: Sequence[Sample]) -> list[int]:
 def over_seeds(table: pd.DataFrame, against: str = "seconds") -> pd.DataFrame:
     """Mean, min and max of a curve's k-th points, one of each seed, at their mean x.
 
+    >>> import pandas as pd
     >>> table = pd.DataFrame({"seed": [0, 1], "seconds": [1.0, 3.0], "value": [0.5, 0.75]})
     >>> over_seeds(table).to_dict("records")
     [{'mean': 0.625, 'min': 0.5, 'max': 0.75, 'x': 2.0}]

@@ -2,6 +2,9 @@
 
 import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tqdm.auto import tqdm
 
@@ -24,14 +27,22 @@ def wanted() -> bool:
     return in_notebook() or sys.stderr.isatty()
 
 
+@contextmanager
+def stage(text: str) -> Iterator[None]:
+    """Say what is being waited for, until it is there."""
+    with tqdm(total=1, desc=text, bar_format="{desc} …", leave=False, disable=not wanted()):
+        yield
+
+
 class Live:
     """Shows the workers' own reports: progress, loss, images/s. The center is not asked."""
 
     def __init__(self, title: str):
+        self.title = title
         self.curve = _Curve() if wanted() and in_notebook() else None
         self.bar = tqdm(
             total=1.0,
-            desc=title,
+            desc=f"{title}, loading",
             disable=not wanted(),
             leave=False,
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
@@ -45,6 +56,8 @@ class Live:
         rates = "+".join(f"{r['images_per_second']:,.0f}" for r in reports)
         self.bar.set_postfix_str(f"loss {loss:.3f}, {rates} images/s", refresh=False)
         self.bar.n = min(r["progress"] for r in reports)
+        over = self.bar.n >= 1
+        self.bar.set_description_str(f"{self.title}, evaluating" if over else self.title, False)
         self.bar.refresh()
         if self.curve:
             self.curve.update(reports)
@@ -53,6 +66,26 @@ class Live:
         self.bar.close()
         if self.curve:
             self.curve.close()
+
+
+class Lines:
+    """The same where no terminal is: a line of one worker's numbers now and then."""
+
+    EVERY = 10.0  # seconds
+
+    def __init__(self, title: str):
+        self.title, self.next = title, 0.0
+
+    def update(self, reports: list[dict]):
+        """The latest report."""
+        if time.monotonic() >= self.next:
+            self.next = time.monotonic() + self.EVERY
+            for r in reports:
+                numbers = f"loss {r['loss']:.3f}, {r['images_per_second']:,.0f} images/s"
+                print(f"{self.title}: {r['progress']:4.0%}, {numbers}", file=sys.stderr, flush=True)
+
+    def close(self):
+        """Nothing stays."""
 
 
 class _Curve:

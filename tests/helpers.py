@@ -14,7 +14,14 @@ from easgd_lib import Run, Settings
 from easgd_lib.learning.records import CENTER, COLUMNS
 from easgd_lib.parallel import mpiexec, watchdog
 
-CLUSTER_WORDS = ("ipyparallel.controller", "ipyparallel.engine", "ipcluster", "mpiexec", "prterun")
+CLUSTER_WORDS = (
+    "ipyparallel.controller",
+    "ipyparallel.engine",
+    "parallel.engine",
+    "ipcluster",
+    "mpiexec",
+    "prterun",
+)
 
 
 def cluster_processes() -> dict[int, str]:

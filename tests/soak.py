@@ -28,7 +28,7 @@ import psutil
 import easgd_lib
 from easgd_lib import Settings
 from easgd_lib.errors import MPIError
-from easgd_lib.learning import checkpoint
+from easgd_lib.learning import checkpoint, saver
 from easgd_lib.resources import cores
 
 HERE = Path(__file__).parent
@@ -52,10 +52,14 @@ SIGNALS = {
     "mpiexec": (signal.SIGKILL,),
     "engine": (signal.SIGKILL,),
 }
-WORDS = {"controller": "ipyparallel.controller", "mpiexec": "mpiexec", "engine": "parallel.engine"}
+WORDS = {
+    "controller": "ipyparallel.controller",
+    "mpiexec": "mpiexec",
+    "engine": "easgd_lib.parallel.engine",
+}
 ENDS_WITHIN = 10.0  # seconds from the client's end, or its signal, until nothing is left
 LEARNED = 0.85  # test accuracy of the center after the shortest round
-LIFETIME = 25.0  # seconds in which the signal comes; a client lives about so long
+LIFETIME = 9.0  # seconds in which the signal comes; a client lives about so long
 OURS = "EASGD_SOAK"  # in the environment of everything that a trial starts
 
 
@@ -198,7 +202,7 @@ def one_round(engines, rng: random.Random) -> dict:
         resumed = True
     accident.join()
     last = max(checkpoint.numbers(folder, checkpoint.CENTER))
-    x = checkpoint.read(folder, checkpoint.CENTER, last)["center"][0][0]
+    x = saver.read(folder, checkpoint.CENTER, last)["center"][0][0]
     shutil.rmtree(folder)
     lost = [loss for loss in run.workers_lost if loss["why"] == "died"]
     holds = {

@@ -14,15 +14,8 @@ import stopping
 from easgd_lib import Run, Settings, simulate
 from easgd_lib.__main__ import app
 from easgd_lib.errors import DataError, EasgdError, NotFinite, SettingsError
-from easgd_lib.learning.checkpoint import (
-    CENTER,
-    Checkpoint,
-    Saver,
-    numbers,
-    pack,
-    read,
-    unpack,
-)
+from easgd_lib.learning.checkpoint import CENTER, Checkpoint, numbers
+from easgd_lib.learning.saver import Saver, pack, read, unpack
 from easgd_lib.simulation.clock import TimeModel
 from helpers import assert_one_line, easgd, run_ranks, start_ranks
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torchvision
 
-from easgd_lib import Run, Settings, __main__, datasets, models, simulate
+from easgd_lib import Run, Settings, __main__, data_files, datasets, models, simulate
 from easgd_lib.errors import DataError, SettingsError
 from easgd_lib.learning.evaluate import Evaluator
 from easgd_lib.learning.flat import Flat
@@ -50,9 +50,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(cls, "test_list", sums[5:])
     monkeypatch.setattr(cls, "meta", cls.meta | {"md5": meta})
     monkeypatch.setenv("EASGD_DATA", str(tmp_path))
-    datasets.load.cache_clear()
+    datasets._read.cache_clear()
     yield folder
-    datasets.load.cache_clear()
+    datasets._read.cache_clear()
 
 
 @pytest.fixture
@@ -80,12 +80,12 @@ def test_a_corrupt_file_is_named_and_never_unpickled(folder, monkeypatch, file):
         datasets.load("cifar10")
     path.unlink()
     with pytest.raises(DataError, match=f"{file} is missing"):
-        datasets.check("cifar10")
+        data_files.check("cifar10")
 
 
 def test_not_there_says_what_downloads_it(no_data):
     with pytest.raises(DataError, match="`easgd data cifar10` downloads it"):
-        datasets.check("cifar10")
+        data_files.check("cifar10")
 
 
 def test_crops_are_windows_of_every_place_and_half_are_mirrored():

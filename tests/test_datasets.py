@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from easgd_lib import Settings, datasets, metrics, simulate
+from easgd_lib import Settings, data_files, datasets, metrics, simulate
 from easgd_lib.errors import DataError, SettingsError
 from easgd_lib.learning.sources import DATASETS, Source, read_sample
 
@@ -58,13 +58,13 @@ def test_a_data_set_that_is_not_what_it_states_is_refused():
 
 def test_a_data_set_without_a_row_is_named_with_those_that_have_one():
     with pytest.raises(SettingsError, match="'imagenet': choose from sample, mnist"):
-        datasets.check("imagenet")
+        data_files.check("imagenet")
     with pytest.raises(SettingsError, match="math:pi is no Source"):
         datasets.load("math:pi")
 
 
 def test_without_mnist_the_sample_is_used(no_data):
-    assert datasets.resolve(None) == "sample"
+    assert data_files.resolve(None) == "sample"
     with pytest.raises(DataError, match="make data"):
         datasets.load("mnist")
 
@@ -84,18 +84,18 @@ def test_a_corrupt_file_is_named_with_its_fix(broken):
     with pytest.raises(
         DataError, match=r"train-images-idx3-ubyte is truncated or corrupt: replace"
     ):
-        datasets.check("mnist")
+        data_files.check("mnist")
 
 
 def test_a_missing_file_is_named(broken):
     (broken / FILES[0]).unlink()
     with pytest.raises(DataError, match="train-images-idx3-ubyte is missing"):
-        datasets.check("mnist")
+        data_files.check("mnist")
 
 
 def test_full_sets_where_they_are_at_hand(tmp_path, monkeypatch):
     for name in (name for name, source in DATASETS.items() if source.make_data):
-        root = datasets.find(name)
+        root = data_files.find(name)
         if root is None:
             pytest.skip(f"{name} is not on this machine")
         data = datasets.load(name)
@@ -111,7 +111,7 @@ def test_full_sets_where_they_are_at_hand(tmp_path, monkeypatch):
         last.write_bytes(last.read_bytes()[:-1])
         monkeypatch.setenv("EASGD_DATA", str(tmp_path))
         with pytest.raises(DataError, match=FILES[-1]):
-            datasets.check(name)
+            data_files.check(name)
         monkeypatch.setenv("EASGD_DATA", str(root))
 
 

@@ -17,6 +17,7 @@ from easgd_lib import Settings, progress
 from easgd_lib.errors import DataError, MPIError, NotFinite, SettingsError
 from easgd_lib.method.center import kind_of
 from easgd_lib.parallel import watchdog
+from easgd_lib.parallel.launcher import ENGINE
 from helpers import assert_one_line, cluster_processes, easgd, leaving_nothing
 
 pytestmark = pytest.mark.engines
@@ -109,7 +110,7 @@ def engine_processes(engines, rank: int) -> list[psutil.Process]:
     return [
         process
         for process in watchdog.processes(engines.cluster.cluster_id)
-        if "ipyparallel.engine" in process.cmdline()
+        if ENGINE in process.cmdline()
         and process.environ().get("OMPI_COMM_WORLD_RANK") == str(rank)
     ]
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from easgd_lib import Run, Settings, __main__
 from easgd_lib.errors import DataError, EasgdError, SettingsError
-from easgd_lib.learning.checkpoint import Checkpoint, Saver, read
+from easgd_lib.learning.checkpoint import Checkpoint
+from easgd_lib.learning.saver import Saver, read
 from easgd_lib.method.algorithms import METHODS, VARIANTS
 from easgd_lib.method.center import CENTERS, ORDERS
 from easgd_lib.paths import RUNS

@@ -13,7 +13,7 @@ import pytest
 import torch
 import torchvision
 
-from easgd_lib import Settings, datasets, doctor, paths, resources
+from easgd_lib import Settings, data_files, doctor, paths, resources
 from easgd_lib.errors import DataError, MPIError
 from easgd_lib.learning import models
 from easgd_lib.learning.pointless import PointlessRun, warn_if_pointless
@@ -55,12 +55,12 @@ def mirror(monkeypatch):
 
 def test_a_mirror_that_never_answers_is_given_up(mirror, no_data, monkeypatch):
     monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [mirror.url])
-    monkeypatch.setattr(datasets, "SILENCE", 0.5)
+    monkeypatch.setattr(data_files, "SILENCE", 0.5)
     with pytest.raises(DataError, match="mnist could not be downloaded"):
-        datasets.download("mnist")
+        data_files.download("mnist")
     assert mirror.asked.is_set()
     assert list(paths.DATA.iterdir()) == []
-    assert datasets.find("mnist") is None
+    assert data_files.find("mnist") is None
 
 
 DOWNLOAD = """
@@ -68,7 +68,7 @@ import sys, pathlib, torchvision
 from easgd_lib import datasets, paths
 torchvision.datasets.MNIST.mirrors = [sys.argv[1]]
 paths.DATA = pathlib.Path(sys.argv[2])
-datasets.download("mnist")
+data_files.download("mnist")
 """
 
 
@@ -78,10 +78,10 @@ def test_a_killed_download_leaves_no_data_set(mirror, no_data):
     with subprocess.Popen(words) as download:
         assert mirror.asked.wait(60)
         download.send_signal(signal.SIGKILL)
-    assert datasets.find("mnist") is None
-    assert datasets.resolve(None) == "sample"
+    assert data_files.find("mnist") is None
+    assert data_files.resolve(None) == "sample"
     (paths.DATA / "MNIST" / "raw").mkdir(parents=True)  # as older versions left it
-    assert datasets.find("mnist") is None
+    assert data_files.find("mnist") is None
     [check] = [check for check in [doctor._data("mnist")] if check.name == "mnist"]
     assert not check.fix
 
@@ -93,8 +93,8 @@ def test_a_wrong_place_for_data_is_said(made, tmp_path, monkeypatch):
         wrong.mkdir()
     monkeypatch.setenv("EASGD_DATA", str(wrong))
     with pytest.raises(DataError, match=r"EASGD_DATA=.* (holds no data set|is no folder): name"):
-        datasets.resolve(None)
-    assert datasets.resolve("sample") == "sample"
+        data_files.resolve(None)
+    assert data_files.resolve("sample") == "sample"
 
 
 @pytest.mark.parametrize(

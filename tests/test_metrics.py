@@ -5,7 +5,7 @@ import math
 import pytest
 
 from easgd_lib import Run, Settings, metrics
-from easgd_lib.learning.evaluate import TRAIN_SUBSET
+from easgd_lib.learning.sources import TRAIN_SUBSET
 from easgd_lib.metrics import Sample, below, each_below, errors, sample
 from helpers import made_up
 

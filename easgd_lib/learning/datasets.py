@@ -1,10 +1,5 @@
 """Real images in memory, and each worker's own seeded stream of batches from them."""
 
-import hashlib
-import os
-import shutil
-import socket
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,12 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from easgd_lib import paths
 from easgd_lib.errors import DataError
-from easgd_lib.learning.sources import DATASETS, SAMPLE, Source, source_of
+from easgd_lib.learning import data_files
+from easgd_lib.learning.sources import Source, source_of
 
-SILENCE = 30.0  # seconds a mirror may keep silent
-UNFINISHED = ".download-"
 SIDE = 28  # pixels, of what the networks see
 
 
@@ -51,68 +44,11 @@ class Dataset:
         return f"{self.name}, {n:,} training and {m:,} test images"
 
 
-def places() -> list[Path]:
-    """Where data is looked for: the folder EASGD_DATA, then `data/` of the clone."""
-    asked = os.environ.get("EASGD_DATA")
-    return ([Path(os.path.expanduser(asked))] if asked else []) + [paths.DATA]
+def load(name: str, *, checked: bool = False) -> Dataset:
+    """A data set by name, whole, in memory; that of IDX files is shared by all ranks of a computer.
 
-
-def find(name: str) -> Path | None:
-    """The first root that holds a file of the set, such as one in `<root>/MNIST/raw`, or None."""
-    return next((root for root in places() if _holds(root, source_of(name))), None)
-
-
-def _holds(root: Path, source: Source) -> bool:
-    """An empty folder is no data set, and neither are archives that were never unpacked."""
-    if not source.folder or not (root / source.folder).is_dir():
-        return False
-    return any((root / source.folder / file).is_file() for file, _ in _files(source))
-
-
-def resolve(name: str | None) -> str:
-    """The data set to use: the one named, else MNIST where it is found, else the sample.
-
-    Raises
-    ------
-    DataError
-        None is named, and EASGD_DATA names a place that holds none.
-    """
-    if name:
-        return name
-    check_place()
-    return "mnist" if find("mnist") else SAMPLE
-
-
-def check_place():
-    """Raise `DataError` if EASGD_DATA names a place that holds no data set: nobody means that."""
-    if not os.environ.get("EASGD_DATA"):
-        return
-    root, *_ = places()
-    if not any(_holds(root, source) for source in DATASETS.values()):
-        why = "holds no data set" if root.is_dir() else "is no folder"
-        raise DataError(
-            f"EASGD_DATA={os.environ['EASGD_DATA']} {why}",
-            "name the folder that contains MNIST/, or unset it",
-        )
-
-
-def check(name: str):
-    """Raise `DataError` unless the data set is there, whole and sound.
-
-    Raises
-    ------
-    DataError
-        It is missing, truncated or corrupt.
-    SettingsError
-        There is no such set.
-    """
-    if source_of(name).folder:
-        _check_files(name, _root(name))
-
-
-@lru_cache(maxsize=2)
-def load(name: str) -> Dataset:
-    """A data set by name, whole, in memory.
+    checked : bool
+        Another rank of this computer has compared the files with their checksums.
 
     Raises
     ------
@@ -122,11 +58,18 @@ def load(name: str) -> Dataset:
         There is no such set.
     """
     source = source_of(name)
+    if source.pickled or not checked:  # a pickle is never opened on another's word
+        data_files.check(name)
+    return _read(name, source)
+
+
+@lru_cache(maxsize=2)
+def _read(name: str, source: Source) -> Dataset:
     if source.read:
         arrays = source.read()
         _check_sizes(name, source, len(arrays[1]), len(arrays[3]))
     else:
-        arrays = _read_with_torchvision(name, source)
+        arrays = _read_files(source, data_files.root_of(name))
     train_images, test_images = (torch.as_tensor(each).contiguous() for each in arrays[::2])
     train_labels, test_labels = (torch.as_tensor(each, dtype=torch.int64) for each in arrays[1::2])
     return Dataset(name, source.where, train_images, train_labels, test_images, test_labels)
@@ -142,102 +85,25 @@ def _check_sizes(name: str, source: Source, n: int, m: int):
         )
 
 
-def _read_with_torchvision(name: str, source: Source) -> tuple:
-    root = _root(name)
-    _check_files(name, root)
-    cls = _torchvision(source)
+def _read_files(source: Source, root: Path) -> tuple:
     try:
+        if not source.pickled:
+            return tuple(read_idx(root / source.folder / file) for file, _ in source.files)
+        cls = data_files.torchvision_class(source)
         train, test = (cls(str(root), train=part, download=False) for part in (True, False))
     except Exception as error:
         raise DataError(
-            f"{root / source.folder} cannot be read ({error})", _fix(name, root)
+            f"{root / source.folder} cannot be read ({error})", "run `easgd doctor`"
         ) from error
     return train.data, train.targets, test.data, test.targets
 
 
-def _torchvision(source: Source):
-    import torchvision  # slow to load, and the sample does not need it
-
-    return getattr(torchvision.datasets, source.torchvision)
-
-
-def _root(name: str) -> Path:
-    root = find(name)
-    if root is None:
-        folder = source_of(name).folder
-        looked = ", ".join(str(place / folder) for place in places())
-        raise DataError(
-            f"{name} was not found (looked in {looked})",
-            f"{command(name)} downloads it, or set EASGD_DATA to the folder that holds {folder}",
-        )
-    return root
-
-
-def _check_files(name: str, root: Path):
-    """Every file there, with the bytes that were published."""
-    source = source_of(name)
-    for file, checksum in _files(source):
-        path = root / source.folder / file
-        if not path.exists():
-            raise DataError(f"{path} is missing", _fix(name, root))
-        if not _sound(source, path, checksum):
-            raise DataError(f"{path} is truncated or corrupt", _fix(name, root))
-
-
-def _files(source: Source) -> list[tuple[str, str]]:
-    """The set's files and their checksums: SHA-256, or the MD5 that torchvision has."""
-    if source.files:
-        return list(source.files)
-    cls = _torchvision(source)
-    return [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
-
-
-def _sound(source: Source, path: Path, checksum: str) -> bool:
-    """Whether a file is what was published. CIFAR-10's are pickles: none is opened before."""
-    content = path.read_bytes()
-    digest = hashlib.sha256(content) if source.files else hashlib.md5(content)
-    return digest.hexdigest() == checksum
-
-
-def command(name: str) -> str:
-    """What downloads this set."""
-    return "`make data`" if source_of(name).make_data else f"`easgd data {name}`"
-
-
-def _fix(name: str, root: Path) -> str:
-    if root == paths.DATA:
-        return f"remove its folder and run {command(name)}"
-    return f"replace it with a sound copy, or unset EASGD_DATA and run {command(name)}"
-
-
-def download(name: str):
-    """Fetch a data set with torchvision, its mirrors and checksums, into data/: all or nothing.
-
-    It is fetched into a folder beside, and put in its place when it is whole.
-    """
-    source = source_of(name)
-    target = paths.DATA / source.folder
-    if find(name) == paths.DATA:
-        return _check_files(name, paths.DATA)
-    paths.make_writable(paths.DATA)
-    for rest in paths.DATA.glob(f"{UNFINISHED}*"):  # of a download that was killed
-        shutil.rmtree(rest, ignore_errors=True)
-    limit = socket.getdefaulttimeout()
-    try:
-        socket.setdefaulttimeout(SILENCE)
-        with tempfile.TemporaryDirectory(dir=paths.DATA, prefix=UNFINISHED) as folder:
-            _torchvision(source)(folder, download=True)
-            _check_files(name, Path(folder))
-            shutil.rmtree(target, ignore_errors=True)  # no file of the set is in it
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(Path(folder) / source.folder, target)
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"{name} could not be downloaded ({error})",
-            f"try again later, or copy {source.folder} from another machine into {paths.DATA}",
-        ) from error
-    finally:
-        socket.setdefaulttimeout(limit)
+def read_idx(path: Path) -> np.ndarray:
+    """Bytes in LeCun's IDX format, mapped: what nobody writes to is in memory once a computer."""
+    with open(path, "rb") as file:
+        dimensions = file.read(4)[3]
+        shape = np.frombuffer(file.read(4 * dimensions), ">i4")
+    return np.memmap(path, np.uint8, "c", offset=4 + 4 * dimensions, shape=tuple(shape))
 
 
 def random_crops(images: Tensor, rng: np.random.Generator) -> Tensor:

@@ -7,13 +7,10 @@ from easgd_lib.learning import models
 from easgd_lib.learning.datasets import Dataset
 from easgd_lib.learning.flat import Flat
 from easgd_lib.learning.records import CENTER
-from easgd_lib.learning.sources import source_of
+from easgd_lib.learning.sources import TRAIN_SUBSET, source_of
 from easgd_lib.learning.worker import Snapshot
-from easgd_lib.method.algorithms import evaluates_x
-from easgd_lib.method.settings import Settings
 
-TRAIN_SUBSET = 2_000  # training accuracy is taken on these first images, the same for all
-STATISTICS_SUBSET = 1_000  # and BatchNorm's statistics are those of these
+STATISTICS_SUBSET = 1_000  # BatchNorm's statistics are those of these first training images
 CHUNK = 250
 
 
@@ -76,11 +73,6 @@ class Evaluator:
 
 def _accuracy(logits: Tensor, labels: Tensor) -> float:
     return (logits.argmax(1) == labels).double().mean().item()
-
-
-def worker_too(settings: Settings) -> bool:
-    """Whether worker 0 has a curve of its own, beside that of what is evaluated."""
-    return settings.worker_curve and not evaluates_x(settings)
 
 
 def images_per_vector(data: str) -> int:

@@ -2,9 +2,8 @@
 
 import warnings
 
-from easgd_lib.learning.datasets import resolve
-from easgd_lib.learning.sources import source_of
-from easgd_lib.learning.worker import steps_of
+from easgd_lib.learning.data_files import resolve
+from easgd_lib.learning.sources import source_of, steps_of
 from easgd_lib.method.algorithms import method_of
 from easgd_lib.method.settings import Settings
 

@@ -1,4 +1,9 @@
-"""Run: what a run leaves behind. Settings, series, time split, environment, in a small file."""
+"""Run: what a run leaves behind. Settings, series, time split, environment, in a small file.
+
+Ranks write plain rows; pandas is loaded where a `Run` is made of them.
+"""
+
+from __future__ import annotations
 
 import json
 import os
@@ -9,15 +14,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from easgd_lib.method.settings import Settings
 from easgd_lib.paths import cannot_write
 from easgd_lib.resources import cores
 from easgd_lib.values import kind, number, read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARTS: dict[str, type] = {
     "settings": dict,
@@ -71,10 +78,9 @@ class Run:
     workers_lost: list = field(default_factory=list)
 
     @classmethod
-    def lost(cls, settings: Settings, why: str) -> "Run":
+    def lost(cls, settings: Settings, why: str) -> Run:
         """A run that ended in numbers that are not finite: settings and cause are all there is."""
-        nothing = pd.DataFrame(columns=COLUMNS)
-        return cls(settings, float("nan"), 0.0, 0.0, {}, 0, nothing, {}, diverged=why)
+        return cls(settings, float("nan"), 0.0, 0.0, {}, 0, _table([]), {}, diverged=why)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -92,18 +98,21 @@ class Run:
         return _last(self.series, metric, worker)
 
     def to_dict(self) -> dict:
-        return {
-            "settings": self.settings.to_dict(),
-            "final_test_accuracy": None if self.diverged else self.final_test_accuracy,
-            "images_per_second": round(self.images_per_second, 1),
-            "seconds": round(self.seconds, 3),
-            "time_split": {name: round(spent, 4) for name, spent in self.time_split.items()},
-            "exchanges": self.exchanges,
-            "diverged": self.diverged,
-            "workers_lost": self.workers_lost,
-            "environment": self.environment,
-            "series": self.series.round({"seconds": 3, "value": 5}).to_dict("records"),
-        }
+        """The record as plain numbers and words, rounded."""
+        return rounded(
+            {
+                "settings": self.settings.to_dict(),
+                "final_test_accuracy": None if self.diverged else self.final_test_accuracy,
+                "images_per_second": self.images_per_second,
+                "seconds": self.seconds,
+                "time_split": self.time_split,
+                "exchanges": self.exchanges,
+                "diverged": self.diverged,
+                "workers_lost": self.workers_lost,
+                "environment": self.environment,
+                "series": self.series.to_dict("records"),
+            }
+        )
 
     def save(self, path) -> Path:
         """Write the record as JSON, a row of the series a line: whole, or not at all."""
@@ -113,13 +122,13 @@ class Run:
         text = f'{head},\n "series": [\n  {rows}\n ]\n}}\n'
         return write_atomically(Path(path), text.encode())
 
-    def brief(self) -> "Run":
+    def brief(self) -> Run:
         """The center's series and worker 0's alone: what the figures draw."""
         kept = self.series["worker"].isin([CENTER, 0])
         return replace(self, series=self.series[kept].reset_index(drop=True))
 
     @classmethod
-    def from_dict(cls, record: dict) -> "Run":
+    def from_dict(cls, record: dict) -> Run:
         """The run that `to_dict` wrote down.
 
         Raises
@@ -129,7 +138,7 @@ class Run:
         """
         _check_parts(record)
         settings = Settings.from_dict(record["settings"])
-        table = pd.DataFrame(record["series"], columns=COLUMNS)
+        table = _table(record["series"])
         _check_series(table)
         accuracy = record["final_test_accuracy"]
         return cls(
@@ -139,7 +148,7 @@ class Run:
         )
 
     @classmethod
-    def load(cls, path) -> "Run":
+    def load(cls, path) -> Run:
         """Read what `save` wrote.
 
         Raises
@@ -226,8 +235,8 @@ def _write(path: Path, content: bytes):
         raise
 
 
-def series(accounts: list[dict], evaluations: list[dict]) -> pd.DataFrame:
-    """All workers' logs and the evaluated snapshots as one long table.
+def series(accounts: list[dict], evaluations: list[dict]) -> list[dict]:
+    """All workers' logs and the evaluated snapshots, a row a value.
 
     Each worker knows its own clock and count. The samples of all workers at one
     moment are the sum of what each had then, interpolated between its log points.
@@ -242,33 +251,58 @@ def series(accounts: list[dict], evaluations: list[dict]) -> pd.DataFrame:
         for e in sorted(evaluations, key=lambda e: (e["worker"], e["seconds"]))
         for metric, value in e["metrics"].items()
     ]
-    table = pd.DataFrame(rows, columns=[c for c in COLUMNS if c != "samples"])
     clocks = [
         np.array([(0.0, 0), *((p[0], p[2]) for p in a["log"]), (a["seconds"], a["samples"])])
         for a in accounts
     ]
-    samples = sum(np.interp(table.seconds, clock[:, 0], clock[:, 1]) for clock in clocks)
-    table["samples"] = np.rint(samples).astype(int)
-    return table[COLUMNS]
+    moments = [row[0] for row in rows]
+    samples = sum(np.interp(moments, clock[:, 0], clock[:, 1]) for clock in clocks)
+    return [
+        dict(zip(COLUMNS, (seconds, step, int(all_samples), *rest), strict=True))
+        for (seconds, step, *rest), all_samples in zip(rows, np.rint(samples), strict=True)
+    ]
 
 
 def assemble(
     settings: Settings, accounts: list, evaluations: list, environment: dict, lost: Sequence = ()
-) -> Run:
-    """One record from what the workers noted and what was evaluated afterwards."""
-    table = series(accounts, evaluations)
+) -> dict:
+    """One record from what the workers noted and what was evaluated afterwards.
+
+    It is what `Run.from_dict` takes.
+    """
+    rows = series(accounts, evaluations)
     activities = accounts[0]["time_split"]
-    return Run(
-        settings=settings,
-        final_test_accuracy=_last(table, "test_accuracy", CENTER),
-        images_per_second=sum(a["samples"] / a["seconds"] for a in accounts),
-        seconds=max(a["seconds"] for a in accounts),
-        time_split={name: sum(a["time_split"][name] for a in accounts) for name in activities},
-        exchanges=sum(a["exchanges"] for a in accounts),
-        series=table,
-        environment=environment,
-        workers_lost=list(lost),
-    )
+    final = [r for r in rows if (r["metric"], r["worker"]) == ("test_accuracy", CENTER)][-1]
+    return {
+        "settings": settings.to_dict(),
+        "final_test_accuracy": final["value"],
+        "images_per_second": sum(a["samples"] / a["seconds"] for a in accounts),
+        "seconds": max(a["seconds"] for a in accounts),
+        "time_split": {name: sum(a["time_split"][name] for a in accounts) for name in activities},
+        "exchanges": sum(a["exchanges"] for a in accounts),
+        "series": rows,
+        "environment": environment,
+        "workers_lost": list(lost),
+    }
+
+
+def rounded(record: dict) -> dict:
+    """A record with as many digits as anybody reads."""
+    return record | {
+        "images_per_second": round(record["images_per_second"], 1),
+        "seconds": round(record["seconds"], 3),
+        "time_split": {name: round(spent, 4) for name, spent in record["time_split"].items()},
+        "series": [
+            row | {"seconds": round(row["seconds"], 3), "value": round(row["value"], 5)}
+            for row in record["series"]
+        ],
+    }
+
+
+def _table(rows: list[dict]) -> pd.DataFrame:
+    import pandas as pd  # slow to load, and ranks need it not
+
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _last(table: pd.DataFrame, metric: str, worker: int) -> float:

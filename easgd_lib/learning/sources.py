@@ -1,5 +1,6 @@
 """Every data set that settings can name: one table, and a place for your own. Loads no torch."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,10 @@ import numpy as np
 
 from easgd_lib.errors import SettingsError
 from easgd_lib.method.extension import find
+from easgd_lib.method.settings import Settings
 
 SAMPLE, CIFAR10 = "sample", "cifar10"
+TRAIN_SUBSET = 2_000  # training accuracy is taken on these first images, the same for all
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -26,11 +29,12 @@ class Source:
     read : callable, optional
         Reads the whole set: training images, their labels, test images, their labels. Images are
         uint8, (n, 28, 28) or, in color, (n, 32, 32, 3); labels are whole numbers from 0.
-        None: torchvision reads it.
+        None: it is read from its files.
     torchvision, folder : str
-        torchvision's class, and the folder in which it looks for the files.
+        torchvision's class, which downloads the files, and the folder they are in.
     files : tuple of (name, SHA-256)
-        The files as published; empty: those that torchvision lists, with their MD5.
+        The files as published, in LeCun's IDX format, in the order of `read`; empty: pickles,
+        which torchvision lists, with their MD5, and reads.
     make_data : bool
         Whether `make data` fetches it; other sets are downloaded by name.
     where : str
@@ -47,6 +51,11 @@ class Source:
     files: tuple[tuple[str, str], ...] = ()
     make_data: bool = False
     where: str = "the original files, by checksum"
+
+    @property
+    def pickled(self) -> bool:
+        """Whether the files are pickles."""
+        return bool(self.folder) and not self.files
 
 
 def read_sample() -> Arrays:
@@ -114,3 +123,14 @@ def source_of(name: str) -> Source:
     if not isinstance(source, Source):
         raise SettingsError(f"data {name} is no Source", "see easgd_lib.learning.sources")
     return source
+
+
+def steps_of(settings: Settings, n: int) -> int | None:
+    """How many steps each worker takes on n training samples; None where seconds decide.
+
+    >>> steps_of(Settings("sgd", epochs=2, batch_size=64), 4_000)
+    125
+    """
+    if settings.seconds is not None:
+        return None
+    return settings.steps or math.ceil(settings.epochs * n / settings.batch_size)

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from easgd_lib.errors import NotFinite
-from easgd_lib.learning.checkpoint import state_of
 from easgd_lib.learning.objectives import ImageClassification
+from easgd_lib.learning.saver import state_of
+from easgd_lib.learning.sources import steps_of
 from easgd_lib.method.algorithms import SGD, Gradient, Request, Step
 from easgd_lib.method.center import Center, Pull, Push
 from easgd_lib.method.settings import Settings
@@ -249,9 +250,11 @@ class Worker:
         self.finish()
 
     def finish(self):
-        """The last note."""
+        """The last note, and the last report."""
         if self._losses and (not self.log or self.progress - self._logged > 0.5 / LOG_POINTS):
             self._take_note()  # a mean over a few batches more would only be noise
+        if self.log:
+            self.report(self.live())
 
     def state(self) -> dict:
         """All that a checkpoint keeps of this worker, between two of its steps."""
@@ -296,10 +299,3 @@ class Worker:
 def state_of_method(method: SGD) -> dict:
     """Its x and all else that it remembers from step to step."""
     return {name: value for name, value in vars(method).items() if name != "settings"}
-
-
-def steps_of(settings: Settings, n: int) -> int | None:
-    """How many steps each worker takes on n training samples; None where seconds decide."""
-    if settings.seconds is not None:
-        return None
-    return settings.steps or math.ceil(settings.epochs * n / settings.batch_size)

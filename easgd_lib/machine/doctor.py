@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from easgd_lib import paths
 from easgd_lib.errors import DataError
-from easgd_lib.learning import datasets
+from easgd_lib.learning import data_files
 from easgd_lib.learning.sources import DATASETS
 from easgd_lib.parallel import mpiexec, watchdog
 from easgd_lib.resources import affinity, cores, free_memory, quota
@@ -225,15 +225,15 @@ def _leftovers() -> Check:
 def _data(name: str) -> Check:
     """Absent data is no fault: the bundled sample is always there."""
     try:
-        datasets.check_place()
+        data_files.check_place()
     except DataError as error:
         return Check(name, error.what, error.fix)
-    if datasets.find(name) is None:
-        how = f"{datasets.command(name)} downloads it"
+    if data_files.find(name) is None:
+        how = f"{data_files.command(name)} downloads it"
         return Check(name, f"not found: {how}; the sample is always there")
     try:
-        datasets.check(name)
+        data_files.check(name)
     except DataError as error:
         return Check(name, error.what, error.fix)
-    where = "data/" if datasets.find(name) == paths.DATA else "the folder EASGD_DATA"
+    where = "data/" if data_files.find(name) == paths.DATA else "the folder EASGD_DATA"
     return Check(name, f"found in {where}")

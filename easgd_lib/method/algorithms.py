@@ -349,6 +349,16 @@ def evaluates_x(settings: Settings) -> bool:
     return not (method.exchange or issubclass(method, ASGD))
 
 
+def worker_too(settings: Settings) -> bool:
+    """Whether worker 0 has a curve of its own, beside that of what is evaluated.
+
+    >>> from easgd_lib.method.settings import Settings
+    >>> [worker_too(Settings(method)) for method in ("sgd", "asgd", "easgd")]
+    [False, True, True]
+    """
+    return settings.worker_curve and not evaluates_x(settings)
+
+
 def protocol_of(settings: Settings, method: type[SGD] | None = None) -> ExchangeProtocol:
     """What the method of these settings, or another one, asks of its center.
 

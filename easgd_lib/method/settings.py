@@ -25,6 +25,7 @@ OPTIONAL: dict[str, Any] = {
 # As given, a field may be left out. As resolved, it has the type declared here wherever it is
 # used, and reads None where it is not: by this method, or for this budget.
 LEFT_OUT: Any = None
+SNAPSHOTS = 12
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Settings:
     seed: int = 0
     precision: str = "float32"
     threads: int | None = None  # per worker; None: the cores shared out
-    snapshots: int = 12  # how often x̃ and worker 0 are copied for the curves
+    snapshots: int = LEFT_OUT  # how often x̃ and worker 0 are copied (12, but ten steps apart)
     worker_curve: bool = True  # evaluate worker 0's snapshots too
     if_worker_dies: str = "continue"  # without it; β and p stay as set. Or "stop"
     allow_unstable: bool = False  # let α leave its limit: some lessons need the explosion
@@ -168,6 +169,13 @@ class Settings:
             used = name in method.options or (name == "order" and method.exchange)
             if used and getattr(self, name) is None:
                 self._set(name, value)
+        if self.snapshots is None:
+            self._set("snapshots", self._usual_snapshots)
+
+    @property
+    def _usual_snapshots(self) -> int:
+        """Evaluating one costs as much as ten steps and more."""
+        return SNAPSHOTS if self.steps is None else min(SNAPSHOTS, max(1, self.steps // 10))
 
     @property
     def kind(self) -> CenterKind:
@@ -303,6 +311,8 @@ class Settings:
         values |= dict.fromkeys(elastic)
         if set(changes) & {"seconds", "steps", "epochs"}:
             values |= dict.fromkeys(("seconds", "steps", "epochs"))
+            if self.snapshots == self._usual_snapshots:
+                values["snapshots"] = None
         centers = {self.center, changes.get("center", self.center)}
         if any(kind_of(name).orders != ORDERS for name in centers):
             values["order"] = None  # which this center decides itself

@@ -4,17 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from easgd_lib.learning.checkpoint import (
-    CENTER,
-    Checkpoint,
-    Saver,
-    check_start,
-    identity,
-    newest_whole,
-    numbers,
-    pack,
-    read,
-)
+from easgd_lib.learning.checkpoint import CENTER, Checkpoint, numbers
+from easgd_lib.learning.saver import Saver, check_start, identity, newest_whole, pack, read
 from easgd_lib.learning.worker import Worker
 from easgd_lib.method.algorithms import protocol_of
 from easgd_lib.method.settings import Settings

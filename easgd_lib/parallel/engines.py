@@ -1,6 +1,7 @@
 """`cluster(workers)`: ipyparallel engines under MPI. Start, attach, check, train, stop."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -12,21 +13,20 @@ from typing import Any
 
 import ipyparallel as ipp
 import psutil
-from ipyparallel.error import RemoteError
 
-from easgd_lib import errors, progress
-from easgd_lib.errors import DEAD, MPIError, PeerFailed, SettingsError
-from easgd_lib.learning import datasets
+from easgd_lib import progress
+from easgd_lib.errors import MPIError, PeerFailed, SettingsError
+from easgd_lib.learning import data_files
 from easgd_lib.learning.checkpoint import EVERY, Checkpoint
 from easgd_lib.learning.pointless import warn_if_pointless
 from easgd_lib.learning.records import Run
 from easgd_lib.method.center import kind_of
 from easgd_lib.method.settings import Settings
-from easgd_lib.parallel import mpiexec, watchdog
-from easgd_lib.parallel.launcher import Controller, MPIEngineSetLauncher
+from easgd_lib.parallel import engine, mpiexec, watchdog
+from easgd_lib.parallel.calls import EngineDied, all_ready, failed, failure_of, latest, record_of
+from easgd_lib.parallel.launcher import ENGINE, START_LIMIT, Controller, MPIEngineSetLauncher
 
-START_LIMIT = 120  # seconds for controller and engines to appear
-CONTROLLER, ENGINE = "ipyparallel.controller", "ipyparallel.engine"
+CONTROLLER = "ipyparallel.controller"
 RELEASE_LIMIT = 15.0  # seconds for the others to end after one engine failed
 
 
@@ -107,6 +107,8 @@ class Engines:
             n=self.ranks,
             cluster_id=watchdog.new_id(),
             engine_timeout=START_LIMIT,
+            delay=0,  # engines start while the controller does, and wait for its word
+            send_engines_connection_env=False,
             log_level=40,
         )
         watchdog.make_folders(self.cluster.cluster_id)
@@ -118,9 +120,10 @@ class Engines:
         )  # fmt: skip
         _RUNNING.add(self)
         try:
-            self.cluster.start_cluster_sync()
-            self.client = self.cluster.connect_client_sync()
-            self._wait_for_engines()
+            with progress.stage(f"starting {self.ranks} engines"):
+                self.cluster.start_cluster_sync()
+                self.client = self.cluster.connect_client_sync()
+                self._wait_for_engines()
         except Exception as error:
             raise MPIError(
                 f"the engines did not start ({self._last_words() or error})", "run `easgd doctor`"
@@ -189,7 +192,7 @@ class Engines:
         if progress.in_ipython():
             self.view.activate()
         try:
-            worlds = self.view.apply_async(_world, os.getcwd()).get(timeout=START_LIMIT)
+            worlds = self.view.apply_async(engine.world, os.getcwd()).get(timeout=START_LIMIT)
         except TimeoutError as error:
             raise MPIError(
                 f"the engines did not answer within {START_LIMIT} s", "start them anew"
@@ -223,8 +226,10 @@ class Engines:
                 with suppress(Exception):
                     client.close()
             if cluster is not None:
+                # They have nothing to save: a kind word to each would take a second.
+                watchdog.end(cluster.cluster_id, grace=0)
                 with suppress(Exception):
-                    cluster.stop_cluster_sync()
+                    cluster.stop_cluster_sync()  # it forgets them
                 watchdog.clear(cluster.cluster_id, cluster.profile_dir)
         finally:
             if guard is not None and guard.stdin:
@@ -276,8 +281,8 @@ class Engines:
             raise SettingsError(
                 f"center {settings.center} runs in one process", "use easgd_lib.simulate.train"
             )
-        settings = settings.replace(data=datasets.resolve(settings.data))
-        datasets.check(settings.data)
+        settings = settings.replace(data=data_files.resolve(settings.data))
+        data_files.check(settings.data)
         warn_if_pointless(settings)
         asked = Checkpoint.asked(checkpoint, every, resume)
         if asked:
@@ -288,8 +293,9 @@ class Engines:
             settings.to_dict(),
             data_root and os.path.abspath(os.path.expanduser(data_root)),
             asked.to_arguments() if asked else None,
+            platform.node(),
         )
-        calls = [self.client[i].apply_async(_take_part, *job) for i in range(settings.ranks)]
+        calls = [self.client[i].apply_async(engine.take_part, *job) for i in range(settings.ranks)]
         display = progress.Live(settings.method)
         try:
             run = self._follow(calls, display)
@@ -308,19 +314,19 @@ class Engines:
         """
         while not all(call.ready() for call in calls):
             calls[0].wait(0.2)
-            display.update([report for call in calls if (report := _latest(call))])
-            failures = [_failure(call) for call in calls if _failed(call)]
+            display.update([report for call in calls if (report := latest(call))])
+            failures = [failure_of(call) for call in calls if failed(call)]
             if causes := [failure for failure in failures if not isinstance(failure, PeerFailed)]:
                 raise causes[0]
             if any(not isinstance(failure, EngineDied) for failure in failures):
                 self._release(calls)
                 break
-            if (record := _record(calls)) is not None:
+            if (record := record_of(calls)) is not None:
                 return Run.from_dict(record)
             self._check_parts()
-        if (record := _record(calls)) is not None:
+        if (record := record_of(calls)) is not None:
             return Run.from_dict(record)
-        failures = [_failure(call) for call in calls if not (call.ready() and call.successful())]
+        failures = [failure_of(call) for call in calls if not (call.ready() and call.successful())]
         self.broken |= any(isinstance(failure, EngineDied) for failure in failures)
         own = [failure for failure in failures if not isinstance(failure, PeerFailed)]
         raise (own or failures)[0]
@@ -341,86 +347,13 @@ class Engines:
         """End what still runs: first by the failed rank's own notification, then by interrupt."""
         if self.client is None:
             return
-        if _all_ready(calls, RELEASE_LIMIT if any(call.ready() for call in calls) else 0):
+        if all_ready(calls, RELEASE_LIMIT if any(call.ready() for call in calls) else 0):
             return
         running = [i for i, call in enumerate(calls) if not call.ready()]
         with suppress(Exception):
             self.client.send_signal(signal.SIGINT, targets=running, block=False)
-        if not _all_ready(calls, RELEASE_LIMIT) and self.cluster is not None:
+        if not all_ready(calls, RELEASE_LIMIT) and self.cluster is not None:
             self.stop()
 
 
-class EngineDied(PeerFailed):
-    """This engine was killed, or ran out of memory."""
-
-
 _RUNNING: set[Engines] = set()  # started by this process, and not stopped
-
-
-def _all_ready(calls: list, limit: float) -> bool:
-    deadline = time.monotonic() + limit
-    while not (done := all(call.ready() for call in calls)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return done
-
-
-def _latest(call) -> dict | None:
-    data = call.data
-    return (data[0] if isinstance(data, list) else data) or None
-
-
-def _failed(call) -> bool:
-    return call.ready() and not call.successful()
-
-
-def _record(calls: list) -> dict | None:
-    """The record, from the one rank that returns it."""
-    ended = [call.get() for call in calls if call.ready() and call.successful()]
-    return next((record for record in ended if record), None)
-
-
-def _failure(call) -> Exception:
-    """The error of one call, in our own words where they were ours."""
-    try:
-        call.get(timeout=1)
-    except RemoteError as error:
-        if error.ename == "EngineError":
-            return EngineDied(DEAD)
-        if error.ename == "KeyboardInterrupt":
-            return MPIError("an engine was interrupted", "start the run again")
-        kind = getattr(errors, error.ename, None)
-        if kind:
-            return kind(error.evalue)
-        failure = MPIError(f"a rank failed ({error.ename}: {error.evalue})")
-        failure.__cause__ = error  # its traceback, for whoever wrote what failed
-        return failure
-    except Exception as error:
-        return MPIError(f"an engine did not end when told to: it was stopped ({error})")
-    raise AssertionError("only called for failures")
-
-
-# Below: what runs on the engines.
-
-
-def _world(folder: str) -> list[int]:
-    """This engine's rank and the world's size; `folder` is where a user's own modules may lie."""
-    from mpi4py import MPI  # starts MPI: only on an engine
-
-    if folder not in sys.path:
-        sys.path.append(folder)  # at the end: none of them stands in for another module
-    return [MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size]
-
-
-def _take_part(settings: dict, data_root: str | None, asked: dict | None) -> dict | None:
-    """One rank's part of a run, its live numbers published to the client."""
-    # They start MPI, or work there alone: only on an engine.
-    from ipyparallel.datapub import publish_data
-
-    from easgd_lib.parallel import rank
-
-    os.environ.pop("EASGD_DATA", None)
-    if data_root:
-        os.environ["EASGD_DATA"] = data_root
-    checkpoint = Checkpoint.asked(asked.pop("checkpoint"), **asked) if asked else None
-    run = rank.run(Settings.from_dict(settings), publish_data, checkpoint)
-    return run.to_dict() if run else None

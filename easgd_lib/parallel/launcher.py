@@ -5,6 +5,7 @@ documentation teaches is no longer found. This package registers that very name.
 """
 
 import os
+import sys
 
 from ipyparallel.cluster.launcher import LocalControllerLauncher
 from ipyparallel.cluster.launcher import MPIEngineSetLauncher as _MPIEngineSetLauncher
@@ -12,14 +13,19 @@ from traitlets import default
 
 from easgd_lib.parallel import mpiexec, watchdog
 
-PATIENT = ["--HeartMonitor.max_heartmonitor_misses=400"]  # of 3 seconds each
+ENGINE = "easgd_lib.parallel.engine"
+# An engine is known to the controller with its second heartbeat: they come often. And one
+# that is stopped for a while is not dead: some thousands of heartbeats may be missing.
+HEARTBEATS = ["--HeartMonitor.period=200", "--HeartMonitor.max_heartmonitor_misses=6000"]
+PATIENT = ["--IPEngine.max_heartbeat_misses=2000", "--IPEngine.timeout=60"]
+START_LIMIT = 120  # seconds for controller and engines to appear
 
 
 def _own(cluster_id: str) -> dict[str, str]:
     """Marks a process as one of this cluster's, wherever it is started from.
 
     Python is told not to import from the folder one stands in: a `queue.py` there would stand
-    in for Python's own. Engines add that folder at the end (`engines._take_part`).
+    in for Python's own. Engines add that folder at the end (`engine.world`).
     """
     mark = {watchdog.MARK: cluster_id} if watchdog.is_ours(cluster_id) else {}
     return mark | {"PYTHONSAFEPATH": "1"}
@@ -28,11 +34,11 @@ def _own(cluster_id: str) -> dict[str, str]:
 class Controller(LocalControllerLauncher):
     """ipyparallel's own controller on this computer, marked as ours.
 
-    An engine that is stopped for a while is not dead; one that dies is reported by its nanny.
+    An engine that dies is reported by its nanny.
     """
 
     def find_args(self):
-        return [*self.controller_cmd, *self.cluster_args, *PATIENT, *self.controller_args]
+        return [*self.controller_cmd, *self.cluster_args, *HEARTBEATS, *self.controller_args]
 
     def get_env(self):
         return _own(self.cluster_id) | super().get_env()
@@ -69,7 +75,11 @@ class MPIEngineSetLauncher(_MPIEngineSetLauncher):
         }
         return env | super().get_env()
 
+    @default("engine_cmd")
+    def _engine_cmd(self):
+        return [sys.executable, "-m", ENGINE]
+
     @property
     def program_args(self):
-        # On a busy machine an engine's hello may take longer than the default 5 seconds.
-        return [*super().program_args, "--IPEngine.timeout=60"]
+        wait = f"--IPEngine.wait_for_url_file={START_LIMIT}"
+        return [*super().program_args, *PATIENT, wait]

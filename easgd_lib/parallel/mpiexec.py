@@ -21,11 +21,13 @@ ENVIRONMENT = {
     "OMPI_MCA_mpi_yield_when_idle": "1",
     "OMP_NUM_THREADS": "1",
 }
-# On one computer no ssh is looked for, and ranks do not listen on the network.
+# On one computer no ssh is looked for, and ranks neither listen on the network nor look for one:
+# to look for libfabric's takes a second.
+NO_NETWORK = "^tcp,ofi"
 ONE_COMPUTER = {
     "OMPI_MCA_plm_ssh_agent": "false",
     "PRTE_MCA_plm_ssh_agent": "false",
-    "OMPI_MCA_btl": "^tcp",
+    "OMPI_MCA_btl": NO_NETWORK,
 }
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "PE_HOSTFILE", "COBALT_JOBID", "FLUX_URI")
 FAULT_TOLERANT = ["--with-ft", "ulfm"]
@@ -125,6 +127,12 @@ def launched_rank() -> int:
     """Which rank the launcher says this is; 0 outside mpiexec."""
     told = [os.environ[name] for name in LAUNCHER_RANKS if name in os.environ]
     return int(told[0]) if told and told[0].isdigit() else 0
+
+
+def all_on_one_computer() -> bool:
+    """Whether Open MPI's launcher says that all ranks of this world are on this computer."""
+    size, here = (os.environ.get(f"OMPI_COMM_WORLD_{part}SIZE") for part in ("", "LOCAL_"))
+    return size is not None and size == here
 
 
 def shared_memory_folder() -> str | None:

@@ -11,13 +11,12 @@ import torch
 from mpi4py import MPI
 
 from easgd_lib.errors import DEAD, EasgdError, MPIError, PeerFailed
-from easgd_lib.learning import datasets, evaluate, records
+from easgd_lib.learning import data_files, datasets, evaluate, records
 from easgd_lib.learning.checkpoint import Checkpoint
 from easgd_lib.learning.flat import digest
 from easgd_lib.learning.objectives import ImageClassification, objective_of
-from easgd_lib.learning.records import Run
 from easgd_lib.learning.worker import Snapshot, Worker, keep_freed_memory
-from easgd_lib.method.algorithms import method_of, protocol_of
+from easgd_lib.method.algorithms import method_of, protocol_of, worker_too
 from easgd_lib.method.settings import Settings
 from easgd_lib.parallel import centers, mpiexec
 from easgd_lib.parallel.centers import TakesOver
@@ -29,17 +28,23 @@ GO_ON, NOT_YET = 1, 2  # votes: not over, and no checkpoint now
 
 
 class Node(NamedTuple):
-    """This rank's computer: the cores that the run's ranks on it may use, and how many they are."""
+    """This rank's computer: the cores that the run's ranks on it may use, and how many they are.
+
+    `first`: this is the first of them.
+    """
 
     cores: int
     ranks: int
+    first: bool
 
     @classmethod
     def of(cls, world: World) -> "Node":
         """Collective. Each rank may be bound to a core of its own: together they have them all."""
         here = MPI.Get_processor_name()
-        bound = [cores for name, cores in world.gather([here, affinity()]) if name == here]
-        return cls(cores(sorted(set().union(*bound))), len(bound))
+        everybody = world.gather([here, affinity()])
+        bound = [cores for name, cores in everybody if name == here]
+        first = [name for name, _ in everybody].index(here) == world.rank
+        return cls(cores(sorted(set().union(*bound))), len(bound), first)
 
     def threads(self, settings: Settings) -> int:
         """Torch threads of each worker: as asked, else the cores shared out."""
@@ -51,17 +56,28 @@ def run(
     settings: Settings,
     report: Callable[[dict], None] = lambda numbers: None,
     checkpoint: Checkpoint | None = None,
-) -> Run | None:
+    checked_on: str | None = None,
+) -> dict | None:
     """Take part in a run with the first `settings.ranks` ranks of the MPI world.
 
-    Collective over these ranks; any others must not call it. Returns the run on the first rank
-    that lives, None elsewhere.
+    Collective over these ranks; any others must not call it. Returns the run's record, for
+    `Run.from_dict`, on the first rank that lives, None elsewhere.
 
     If this rank fails, it first tells the others, which then stop waiting for it.
+
+    Parameters
+    ----------
+    settings : Settings
+    report : callable
+        Called now and then with a small dict of live numbers.
+    checkpoint : Checkpoint, optional
+    checked_on : str, optional
+        The computer on which somebody has compared the data files with their checksums. On
+        another the first of its ranks does.
     """
     world = World.of(settings.ranks)
     try:
-        return _run(world, settings, report, checkpoint)
+        return _run(world, settings, report, checkpoint, checked_on)
     except RankLost as error:
         world.notify_failure(DEAD)  # another may have forgiven it already
         raise PeerFailed(DEAD) from error
@@ -76,11 +92,15 @@ def run(
         raise
 
 
-def _run(world: World, settings: Settings, report, checkpoint) -> Run | None:
+def _run(world: World, settings: Settings, report, checkpoint, checked_on) -> dict | None:
     node = Node.of(world)
     torch.set_num_threads(node.threads(settings))
     keep_freed_memory()
-    data = datasets.load(datasets.resolve(settings.data))
+    name = data_files.resolve(settings.data)
+    if node.first and checked_on != MPI.Get_processor_name():
+        data_files.check(name)
+    world.barrier("the data to be checked")
+    data = datasets.load(name, checked=True)
     settings = settings.replace(data=data.name)
     index = world.rank - settings.kind.extra_ranks  # worker 0 … p − 1; a server is −1
     objective = objective_of(settings)(data, settings, index)
@@ -93,12 +113,12 @@ def _run(world: World, settings: Settings, report, checkpoint) -> Run | None:
             world, Worker(index, settings, objective, method_of(settings), report=report), stored
         )
     )
-    run = world.together(partial(_conclude, world, node, data, settings, part), "the evaluation")
-    if run:
-        run.environment.update(stored.notes)
-        run.workers_lost[:0] = stored.lost
+    record = world.together(partial(_conclude, world, node, data, settings, part), "the evaluation")
+    if record:
+        record["environment"].update(stored.notes)
+        record["workers_lost"][:0] = stored.lost
     world.free()
-    return run
+    return record
 
 
 class Part(NamedTuple):
@@ -110,7 +130,7 @@ class Part(NamedTuple):
     began: float  # `time.monotonic`
 
 
-def _conclude(world: World, node: Node, data, settings: Settings, part: Part) -> Run | None:
+def _conclude(world: World, node: Node, data, settings: Settings, part: Part) -> dict | None:
     """Evaluate the snapshots, together; the record, on the first of the living ranks."""
     accounts = [account for account in world.gather(part.account) if account]
     if not accounts:
@@ -123,14 +143,16 @@ def _conclude(world: World, node: Node, data, settings: Settings, part: Part) ->
     root, snapshots = _to_all(world, snapshots, final.numel())
     torch.set_num_threads(max(1, node.cores // node.ranks))
     worker = world.members[root] - settings.kind.extra_ranks
-    jobs = evaluate.jobs(snapshots, with_worker=evaluate.worker_too(settings), worker=worker)
+    jobs = evaluate.jobs(snapshots, with_worker=worker_too(settings), worker=worker)
     mine = evaluate.carry_out(data, jobs[world.rank :: world.size])  # dealt out to all ranks
     evaluations = [evaluation for part in world.gather(mine) for evaluation in part]
     if world.rank != 0:
         return None
     lost = losses(world, settings, part.began, accounts)
     mpi = mpiexec.library_version()
-    where = records.environment(data, node.threads(settings), world.size, mpi, node)
+    where = records.environment(
+        data, node.threads(settings), world.size, mpi, (node.cores, node.ranks)
+    )
     return records.assemble(settings, accounts, evaluations, where, lost)
 
 

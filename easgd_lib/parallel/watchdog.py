@@ -64,8 +64,8 @@ def processes(cluster_id: str) -> list[psutil.Process]:
     return found
 
 
-def clear(cluster_id: str, profile: str | None = None, grace: float = GRACE):
-    """End every process of this cluster, and remove its folders and its files in the profile.
+def end(cluster_id: str, grace: float = GRACE):
+    """End every process of this cluster.
 
     A process that is just starting others is looked for again: only two looks that find
     nothing are an end.
@@ -75,10 +75,15 @@ def clear(cluster_id: str, profile: str | None = None, grace: float = GRACE):
         found = processes(cluster_id)
         empty = 0 if found else empty + 1
         for process in found:
-            late = time.monotonic() > deadline
+            late = time.monotonic() >= deadline
             with suppress(psutil.Error):  # it may have gone by itself
                 process.kill() if late else process.terminate()
-        psutil.wait_procs(found, timeout=0.5) if found else time.sleep(0.05)
+        time.sleep(0.05)
+
+
+def clear(cluster_id: str, profile: str | None = None):
+    """End every process of this cluster, and remove its folders and its files in the profile."""
+    end(cluster_id)
     for path in set(folders(cluster_id).values()):
         remove(Path(path))
     if profile:

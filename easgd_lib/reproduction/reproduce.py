@@ -10,7 +10,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from easgd_lib.errors import SettingsError
-from easgd_lib.learning import datasets
+from easgd_lib.learning import data_files
 from easgd_lib.parallel.engines import cluster
 from easgd_lib.reproduction import experiments, ledger, redraw
 from easgd_lib.reproduction.experiments import Experiment, Size, conduct
@@ -23,7 +23,7 @@ def run(*, full: bool, complete: bool, minutes: float, names: tuple[str, ...]):
     chosen = _chosen(names)
     if missing := conduct.missing(chosen, size):
         for name in {each.settings.data for each in missing}:
-            datasets.check(name)
+            data_files.check(name)
         size = _announced(size, minutes, chosen)
         _train(size, chosen)
     else:

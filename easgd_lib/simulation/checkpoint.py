@@ -7,16 +7,8 @@ a new generator begins the step again and is given the same answers.
 
 from typing import Any
 
-from easgd_lib.learning.checkpoint import (
-    SIMULATION,
-    Checkpoint,
-    Saver,
-    check_start,
-    identity,
-    numbers,
-    pack,
-    read,
-)
+from easgd_lib.learning.checkpoint import SIMULATION, Checkpoint, numbers
+from easgd_lib.learning.saver import Saver, check_start, identity, pack, read
 from easgd_lib.learning.worker import Worker, state_of_method
 from easgd_lib.method.algorithms import Gradient
 from easgd_lib.method.settings import Settings

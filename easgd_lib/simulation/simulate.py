@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from easgd_lib.errors import SettingsError
-from easgd_lib.learning import datasets, evaluate, models, records
+from easgd_lib.learning import data_files, datasets, evaluate, models, records
 from easgd_lib.learning.checkpoint import EVERY, Checkpoint
 from easgd_lib.learning.objectives import objective_of
 from easgd_lib.learning.pointless import warn_if_pointless
@@ -27,7 +27,15 @@ from easgd_lib.learning.records import Run
 from easgd_lib.learning.sources import CIFAR10
 from easgd_lib.learning.worker import Stopwatch, Worker, answering, carry_out, keep_freed_memory
 from easgd_lib.method import rules
-from easgd_lib.method.algorithms import SGD, Gradient, Request, evaluates_x, method_of, protocol_of
+from easgd_lib.method.algorithms import (
+    SGD,
+    Gradient,
+    Request,
+    evaluates_x,
+    method_of,
+    protocol_of,
+    worker_too,
+)
 from easgd_lib.method.center import ORDERS, LocalCenter, Pull, Push
 from easgd_lib.method.settings import Settings
 from easgd_lib.resources import cores
@@ -298,12 +306,12 @@ def train(
         )
     times = times or TimeModel.calibrated(settings.center)
     warn_if_pointless(settings)
-    data = datasets.load(datasets.resolve(settings.data))
+    data = datasets.load(data_files.resolve(settings.data))
     settings = settings.replace(data=data.name)
     asked = Checkpoint.asked(checkpoint, every, resume)
     workers = run_workers(settings, data, method, times, report, asked)
     workers[0].take_snapshot()
-    jobs = evaluate.jobs(workers[0].snapshots, with_worker=evaluate.worker_too(settings))
+    jobs = evaluate.jobs(workers[0].snapshots, with_worker=worker_too(settings))
     evaluations = evaluate.carry_out(data, jobs)
     where = records.environment(data, torch.get_num_threads(), ranks=1, mpi=None)
     where |= {
@@ -312,7 +320,7 @@ def train(
         "real_seconds": round(time.perf_counter() - began, 1),
     }
     accounts = [worker.account() for worker in workers]
-    return records.assemble(settings, accounts, evaluations, where)
+    return Run.from_dict(records.assemble(settings, accounts, evaluations, where))
 
 
 def throughput(settings: Settings, times: TimeModel, seconds: float = 5.0) -> float:

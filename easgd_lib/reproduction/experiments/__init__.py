@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from easgd_lib import paths
 from easgd_lib.learning.records import Run
-from easgd_lib.learning.sources import source_of
-from easgd_lib.learning.worker import steps_of
+from easgd_lib.learning.sources import source_of, steps_of
 from easgd_lib.method.settings import Settings
 
 
