@@ -54,7 +54,7 @@ SIGNALS = {
 }
 WORDS = {
     "controller": "ipyparallel.controller",
-    "mpiexec": "mpiexec",
+    "mpiexec": "prterun",  # what it becomes
     "engine": "easgd_lib.parallel.engine",
 }
 ENDS_WITHIN = 10.0  # seconds from the client's end, or its signal, until nothing is left

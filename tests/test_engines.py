@@ -89,21 +89,40 @@ class TestOneCluster:
         monkeypatch.undo()
         assert engines.train(Settings("easgd", **SHORT)).exchanges == 6, "on fresh engines"
 
+    def test_a_part_of_the_controller_that_dies_ends_the_run(self, engines, monkeypatch):
+        """What it was for nobody asks: its parent never looks after it, and others may go on."""
+        parts = psutil.Process(engines.cluster.controller.pid).children()
+        when_they_train(monkeypatch, 1, parts[1].kill)
+        with pytest.raises(MPIError, match="the controller died"):
+            engines.train(Settings("easgd", **LONG | {"steps": 10**6}))
+        monkeypatch.undo()
+        assert engines.train(Settings("easgd", **SHORT)).exchanges == 6, "on fresh engines"
+
 
 LONG = {"workers": 3, "data": "sample", "steps": 120, "snapshots": 4, "tau": 4, "threads": 1}
 
 
 def kill_when_it_trains(worker: int, engines, monkeypatch, rank: int | None = None):
     """SIGKILL the engine of this worker as soon as it tells from the middle of its training."""
-    update, rank = progress.Live.update, worker if rank is None else rank
+    rank = worker if rank is None else rank
 
-    def killing(self, reports):
+    def kill():
+        for process in engine_processes(engines, rank):
+            process.kill()
+
+    when_they_train(monkeypatch, worker, kill)
+
+
+def when_they_train(monkeypatch, worker: int, act):
+    """Act as soon as this worker tells from the middle of its training."""
+    update = progress.Live.update
+
+    def acting(self, reports):
         update(self, reports)
         if any(report["worker"] == worker for report in reports):
-            for process in engine_processes(engines, rank):
-                process.kill()
+            act()
 
-    monkeypatch.setattr(progress.Live, "update", killing)
+    monkeypatch.setattr(progress.Live, "update", acting)
 
 
 def engine_processes(engines, rank: int) -> list[psutil.Process]:

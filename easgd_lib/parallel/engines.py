@@ -253,7 +253,7 @@ class Engines:
 
     def _some_died(self) -> bool:
         """Whether a process of our set is gone: the controller learns of it late."""
-        return self.cluster is not None and not all(p.is_running() for p in self._started)
+        return self.cluster is not None and not all(map(watchdog.alive, self._started))
 
     def train(
         self,
@@ -335,7 +335,7 @@ class Engines:
         """Without its controller or its mpiexec a cluster never answers."""
         if self.cluster is None:
             return
-        dead = [process for process in self._controller if not process.is_running()]
+        dead = [process for process in self._controller if not watchdog.alive(process)]
         parts = [("the controller", dead or self.cluster.controller.state == "after")]
         parts += [("mpiexec", part.state == "after") for part in self.cluster.engines.values()]
         for name, died in parts:

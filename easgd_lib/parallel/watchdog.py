@@ -53,13 +53,19 @@ def make_folders(cluster_id: str):
             os.makedirs(path, mode=0o700, exist_ok=True)
 
 
+def alive(process: psutil.Process) -> bool:
+    """Whether it is there and has not ended: one that its parent has not asked after is there."""
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def processes(cluster_id: str) -> list[psutil.Process]:
     """Every process of this cluster that is alive."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # gone, or another user's
-            alive = process.status() != psutil.STATUS_ZOMBIE
-            if alive and process.environ().get(MARK) == cluster_id:
+            if alive(process) and process.environ().get(MARK) == cluster_id:
                 found.append(process)
     return found
 
@@ -123,7 +129,7 @@ def wait_for_end_of(owner: int):
     """Until the other end of stdin is closed, or its owner is gone in another way."""
     try:
         process = psutil.Process(owner)
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        while alive(process):
             if select.select([sys.stdin], [], [], 1.0)[0] and not os.read(0, 1):
                 return
     except psutil.NoSuchProcess:
