@@ -97,7 +97,7 @@ def _child(program: str, ranks: int = 0, without: tuple[str, ...] = ()):
     kept = {name: value for name, value in os.environ.items() if name not in without}
     words = [*start, sys.executable, "-c", program]
     watchdog.make_folders(mark)
-    ours = mpiexec.environment() | watchdog.folders(mark)
+    ours = mpiexec.environment(one_computer=mpiexec.one_computer()) | watchdog.folders(mark)
     try:
         return subprocess.run(
             words,

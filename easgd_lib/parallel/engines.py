@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from easgd_lib.parallel.calls import EngineDied, all_ready, failed, failure_of, 
 from easgd_lib.parallel.launcher import ENGINE, START_LIMIT, Controller, MPIEngineSetLauncher
 
 CONTROLLER = "ipyparallel.controller"
+ALL_THERE = 5.0  # seconds in which mpiexec has made all its processes
 RELEASE_LIMIT = 15.0  # seconds for the others to end after one engine failed
 
 
@@ -77,6 +79,9 @@ class Engines:
         self._guard: subprocess.Popen | None = None
         self._controller: set[psutil.Process] = set()
         self._started: set[psutil.Process] = set()
+        # While they start: those of the last look, and those that have been seen twice.
+        self._before: set[psutil.Process] = set()
+        self._steady: set[psutil.Process] = set()
 
     def start(self) -> "Engines":
         """Start the engines, or attach to running ones, and check them."""
@@ -101,6 +106,7 @@ class Engines:
 
     def _launch(self):
         self.broken = False
+        self._before, self._steady = set(), set()
         self.cluster = ipp.Cluster(
             engines=MPIEngineSetLauncher,
             controller=Controller,
@@ -122,28 +128,45 @@ class Engines:
         try:
             with progress.stage(f"starting {self.ranks} engines"):
                 self.cluster.start_cluster_sync()
+                files = self.cluster.controller.connection_files.values()
+                self._wait_until(lambda: all(map(os.path.exists, files)), "the controller")
                 self.client = self.cluster.connect_client_sync()
-                self._wait_for_engines()
+                self._wait_until(lambda: len(self.client) >= self.ranks, "all engines")
         except Exception as error:
-            raise MPIError(
-                f"the engines did not start ({self._last_words() or error})", "run `easgd doctor`"
-            ) from error
+            why = self._last_words(isinstance(error, EngineDied)) or error
+            raise MPIError(f"the engines did not start ({why})", "run `easgd doctor`") from error
 
-    def _wait_for_engines(self):
-        """Until all have said hello to the controller; one that dies before never will."""
-        deadline = time.monotonic() + START_LIMIT
-        before: set = set()  # at the last look; what is seen once only was about to be another
-        steady: set = set()
-        while len(self.client) < self.ranks:
+    def _wait_until(self, ready: Callable[[], bool], what: str):
+        """Wait for what starting processes will say; one that dies before never will."""
+        began = time.monotonic()
+        while not ready():
             self._check_parts()
             now = self._processes(CONTROLLER, ENGINE)
-            steady |= now & before
-            if steady - now:
+            # What is seen once only was about to be another.
+            self._steady |= now & self._before
+            waited = time.monotonic() - began
+            if self._steady - now or (
+                waited > ALL_THERE and self._engines_here(now) < self._local_ranks
+            ):
                 raise EngineDied("a process died while it started")
-            before = now
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(self.client)} of {self.ranks} in {START_LIMIT} s")
-            time.sleep(0.2)
+            self._before = now
+            if waited > START_LIMIT:
+                raise TimeoutError(f"waited {START_LIMIT} s for {what}")
+            time.sleep(0.1)
+
+    @property
+    def _local_ranks(self) -> int:
+        """How many engines must be on this computer; 0 where some may be on others."""
+        [engines] = self.cluster.engines.values()
+        return self.ranks if engines.one_computer else 0
+
+    @staticmethod
+    def _engines_here(processes: set[psutil.Process]) -> int:
+        found = 0
+        for process in processes:
+            with suppress(psutil.Error):
+                found += process.cmdline()[1:3] == ["-m", ENGINE]
+        return found
 
     def _processes(self, *parts: str) -> set[psutil.Process]:
         """Those of our controller, of our engines and what started them, or both."""
@@ -154,12 +177,17 @@ class Engines:
                     found.add(process)
         return found
 
-    def _last_words(self) -> str:
-        """The last line of the log of the part that did not start."""
+    def _last_words(self, killed: bool) -> str:
+        """The last line of the log of the part that did not start.
+
+        killed : bool
+            It may have been killed, without a word: then only a line that names an error counts.
+        """
         parts = [*self.cluster.engines.values(), self.cluster.controller]
         for part in parts:
             with suppress(Exception):  # a part that was never made
                 lines = [line for line in part.get_output().split("\n") if line.strip()]
+                lines = [line for line in lines if "rror" in line or not killed]
                 if lines:
                     return lines[-1].strip()
         return ""

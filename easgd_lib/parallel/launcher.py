@@ -64,9 +64,13 @@ class MPIEngineSetLauncher(_MPIEngineSetLauncher):
     def _stop_seconds_until_kill(self):
         return 10
 
+    @property
+    def one_computer(self) -> bool:
+        """Whether all engines will be on this computer: no scheduler, no hostfile of the user's."""
+        return mpiexec.one_computer() and self.mpi_args == mpiexec.arguments(self.mpi_cmd[0])
+
     def get_env(self):
-        here = self.mpi_args == mpiexec.arguments(self.mpi_cmd[0])  # else there may be a hostfile
-        env = _own(self.cluster_id) | mpiexec.environment(one_computer=here)
+        env = _own(self.cluster_id) | mpiexec.environment(one_computer=self.one_computer)
         folders = watchdog.folders(self.cluster_id) if watchdog.is_ours(self.cluster_id) else {}
         env |= {
             name: path

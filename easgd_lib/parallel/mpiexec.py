@@ -34,14 +34,14 @@ FAULT_TOLERANT = ["--with-ft", "ulfm"]
 FEW_CORES = ["--map-by", ":OVERSUBSCRIBE", "--bind-to", "none"]
 
 
-def environment(*, one_computer: bool = True) -> dict[str, str]:
-    """What engines want in their environment and the user has not set; the user's own wins.
+def one_computer() -> bool:
+    """Whether ranks will be on this computer alone: under a scheduler they may be on others."""
+    return not any(name in os.environ for name in SCHEDULERS)
 
-    Under a scheduler ranks may be on other computers, whatever `one_computer` says.
-    """
-    wanted = dict(ENVIRONMENT)
-    if one_computer and not any(name in os.environ for name in SCHEDULERS):
-        wanted |= ONE_COMPUTER
+
+def environment(*, one_computer: bool = True) -> dict[str, str]:
+    """What ranks want in their environment and the user has not set; the user's own wins."""
+    wanted = dict(ENVIRONMENT) | (ONE_COMPUTER if one_computer else {})
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
@@ -81,7 +81,7 @@ def _takes(command: str, arguments: list[str]) -> bool:
     try:
         ran = subprocess.run(
             [command, *arguments, "-n", "1", sys.executable, "-S", "-c", ""],
-            env=dict(os.environ) | environment(),
+            env=dict(os.environ) | environment(one_computer=one_computer()),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=30,
