@@ -274,12 +274,14 @@ def draw():
     redraw.everything()
 
 
-@app.command()
+@app.group(invoke_without_command=True)
 @click.option("--pairs", default=7, show_default=True, help="Interleaved pairs of each case.")
 @click.option("--seconds", default=5.0, show_default=True, help="Of training, each run.")
-def benchmark(pairs: int, seconds: float):
+@click.pass_context
+def benchmark(context: click.Context, pairs: int, seconds: float):
     """Measure what exchanging costs, against two workers that never exchange."""
-    from rich.table import Table
+    if context.invoked_subcommand:
+        return
     from tqdm import tqdm
 
     from easgd_lib.machine import benchmark
@@ -289,11 +291,60 @@ def benchmark(pairs: int, seconds: float):
     with cluster(2, center="server") as engines:
         measured = benchmark.pairs(engines.train, pairs, seconds)
         results = benchmark.costs(list(tqdm(measured, total=runs, disable=None)))
-    table = Table("center", "images/s, relative", "range", "exchanging", box=None, pad_edge=False)
+    table = _table("center", "images/s, relative", "range", "exchanging")
     for cost in results:
         spread = f"{cost.pairs[0]:.2f} to {cost.pairs[-1]:.2f}"
         table.add_row(cost.case, f"{cost.speed:.3f}", spread, f"{cost.communication:.2%}")
     _console().print(table)
+
+
+@benchmark.command()
+@click.option("--rounds", default=7, show_default=True, help="Every case once in each.")
+@click.option("--steps", default=150, show_default=True, help="Of each worker, each run.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("peers.json"), show_default=True
+)
+def peers(rounds: int, steps: int, out: Path):
+    """Two workers trained by us and by others: DDP, PostLocalSGD, accelerate, the KTH program.
+
+    Twenty minutes on two cores. The record that comes with the clone is data/peers.json.
+    """
+    from tqdm import tqdm
+
+    from easgd_lib.learning.records import write_atomically
+    from easgd_lib.machine import calibrate, peers
+    from easgd_lib.parallel.engines import cluster
+    from easgd_lib.paths import make_writable
+
+    make_writable(out.parent)
+    cases = len(peers.OURS) + sum(not peers.missing(case) for case in peers.THEIRS)
+    with cluster(peers.WORKERS, center="server") as engines:
+        runs = peers.measure(engines, rounds, steps)
+        measured = list(tqdm(runs, total=rounds * cases, disable=None))
+        messages = peers.messages(engines)
+    rows = peers.rows(measured)
+    record = peers.record(rows, messages, rounds, steps, calibrate.environment())
+    write_atomically(out, json.dumps(record, indent=1).encode())
+    table = _table("two workers", "images/s", "relative", "range", "exchanging")
+    for row in rows:
+        if row.missing:
+            table.add_row(row.case, f"{row.missing} is not installed")
+            continue
+        share = "" if row.exchanging is None else f"{row.exchanging:.2%}"
+        numbers = f"{row.images_per_second:,.0f}", f"{row.relative:.3f}"
+        table.add_row(row.case, *numbers, f"{row.least:.3f} to {row.most:.3f}", share)
+    _console().print(table)
+    table = _table("the network's vector", "ms")
+    for name, took in messages.items():
+        table.add_row(name, f"{1000 * took:.2f}")
+    _console().print(table)
+    click.echo(f"record: {out}")
+
+
+def _table(*headings: str):
+    from rich.table import Table
+
+    return Table(*headings, box=None, pad_edge=False)
 
 
 @app.command()

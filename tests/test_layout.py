@@ -50,7 +50,7 @@ LONGER = {
     "simulation/clock.py": 400,
     "simulation/simulate.py": 450,
     "method/algorithms.py": 400,
-    "__main__.py": 450,
+    "__main__.py": 500,
     "learning/records.py": 340,
     "learning/worker.py": 310,
     "parallel/engines.py": 430,
@@ -63,8 +63,8 @@ LONGER = {
 # Modules that `easgd_lib.<tab>` does not show: parts of what it shows, or of the command line.
 INTERNAL = {
     "__main__", "conformance", "learning", "learning.checkpoint", "learning.pointless",
-    "learning.saver", "parallel.calls", "parallel.engine",
-    "machine", "method", "method.extension", "parallel", "parallel.centers", "parallel.checkpoints",
+    "learning.saver", "machine", "machine.peers", "method", "method.extension", "parallel",
+    "parallel.calls", "parallel.centers", "parallel.checkpoints", "parallel.engine",
     "parallel.launcher", "parallel.mpiexec", "parallel.rank", "parallel.watchdog",
     "parallel.world", "reproduction", "reproduction.figures", "reproduction.redraw",
     "reproduction.reproduce", "resources", "simulation", "simulation.checkpoint", "values",
