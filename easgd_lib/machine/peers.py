@@ -179,7 +179,7 @@ def _train(folder: str, case: str, steps: int) -> float:
 
 def _stepper(case: str, objective: ImageClassification) -> Callable[[], None]:
     """One training step of this case, to be called again and again."""
-    network = models.build(0).to(memory_format=torch.channels_last).train()
+    network: Any = models.build(0).to(memory_format=torch.channels_last).train()
     draw: Callable[[], Any] = objective.draw
     optimizer: Any = torch.optim.SGD(network.parameters(), lr=ETA)
     after: Callable[[], None] = _nothing

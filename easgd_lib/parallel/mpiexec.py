@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -78,15 +79,18 @@ def arguments(command: str) -> list[str]:
 
 def _takes(command: str, arguments: list[str]) -> bool:
     """Whether one process can be started with these."""
+    env = dict(os.environ) | environment(one_computer=one_computer())
     try:
-        ran = subprocess.run(
-            [command, *arguments, "-n", "1", sys.executable, "-S", "-c", ""],
-            env=dict(os.environ) | environment(one_computer=one_computer()),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
+        # What an mpiexec that is killed leaves goes with the folder.
+        with tempfile.TemporaryDirectory(prefix="easgd-mpiexec-") as folder:
+            ran = subprocess.run(
+                [command, *arguments, "-n", "1", sys.executable, "-S", "-c", ""],
+                env=env | {"TMPDIR": folder},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=30,
+                check=False,
+            )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return ran.returncode == 0
