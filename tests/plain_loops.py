@@ -15,6 +15,7 @@ class PlainLoops:
         p = len(self.x)
         self.v, self.sent, self.clock = [0.0] * p, [0.0] * p, [0] * p
         self.master_v, self.pushes = 0.0, 0
+        self.owed = [0.0] * p  # the force that a worker has not felt yet
         self.eta, self.gamma, self.h, self.tau = eta, gamma, h, tau
         self.alpha, self.delta, self.rate, self.noise = alpha, delta, rate, noise
 
@@ -29,6 +30,16 @@ class PlainLoops:
             self.alone()
         elif "downpour" in self.method:
             (self.mdownpour if self.method == "mdownpour" else self.downpour)(active)
+        elif self.variant == "background":
+            due = [i for i in active if self.clock[i] % self.tau == 0]
+            for i in due:
+                self.x[i] -= self.owed[i]
+            seen = self.center
+            for i in due:
+                self.owed[i] = self.alpha * (self.x[i] - seen)
+                self.center += self.owed[i]
+            for i in active:
+                self.x[i] += self.local(i)
         elif self.variant == "step_first":
             due = [i for i in active if self.clock[i] % self.tau == 0]
             for i in active:

@@ -106,8 +106,8 @@ def victims(client: subprocess.Popen, who: str) -> list[int]:
     found = []
     for process in ours():
         with suppress(psutil.Error, OSError):
-            words = process.cmdline()
-            if any(WORDS[who] in word for word in words[:4]) and "watchdog" not in words[1]:
+            line = process.cmdline()
+            if any(WORDS[who] in word for word in line[:4]) and "watchdog" not in line[1]:
                 found.append(process.pid)
     return found
 
@@ -154,9 +154,9 @@ def training(minutes: float, seed: int, out: Path):
             rows.append(one_round(engines, rng))
             click.echo(f"{len(rows):3d} {json.dumps(rows[-1])}")
     deadline = time.monotonic() + ENDS_WITHIN
-    while (left := living(ours())) and time.monotonic() < deadline:
+    while (left := words(ours())) and time.monotonic() < deadline:
         time.sleep(0.2)
-    left = [str(process) for process in left] + sorted(files() - before)
+    left += sorted(files() - before)
     accuracies = [row["accuracy"] for row in rows]
     memory = [row["client_mib"] for row in rows]
     summary = {
@@ -293,17 +293,15 @@ def one_signal(who: str, how: signal.Signals, after: float, rng: random.Random) 
 def what_is_left(client: subprocess.Popen, before: set[str]) -> list[str]:
     """Processes and files that were not there before."""
     client.poll()
-    left = [" ".join(process.cmdline()[:4]) for process in living(ours())]
-    return left + sorted(files() - before)
+    return words(ours()) + sorted(files() - before)
 
 
-def living(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that are still there when asked for their words."""
+def words(processes: list[psutil.Process]) -> list[str]:
+    """What those that are still there are."""
     found = []
     for process in processes:
         with suppress(psutil.Error):
-            process.cmdline()
-            found.append(process)
+            found.append(" ".join(process.cmdline()[:4]))
     return found
 
 

@@ -9,8 +9,11 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from easgd_lib.errors import NotFinite
@@ -18,7 +21,7 @@ from easgd_lib.learning.objectives import ImageClassification
 from easgd_lib.learning.saver import state_of
 from easgd_lib.learning.sources import steps_of
 from easgd_lib.method.algorithms import SGD, Gradient, Request, Step
-from easgd_lib.method.center import Center, Pull, Push
+from easgd_lib.method.center import Begin, Center, End, Pull, Push, exchange
 from easgd_lib.method.settings import Settings
 
 ACTIVITIES = ("compute", "data", "communication")
@@ -98,19 +101,55 @@ def carry_out(step: Step, answer: Callable[[Request], Any]):
         return
 
 
-def answering(center: Center, gradient: Callable[[Any], Any]) -> Callable[[Request], Any]:
+def answering(center: Any, gradient: Callable[[Any], Any]) -> Callable[[Request], Any]:
     """What answers a method: pulls and pushes go to `center`, points to `gradient`."""
+    pushed: Any = None
 
     def answer(request: Request) -> Any:
+        nonlocal pushed
         match request:
             case Pull():
                 return center.pull()
             case Push(change):
                 return center.push(change)
+            case Begin(change):  # nothing goes on beside: it is over at once
+                pushed = exchange(center, change)
+            case End():
+                return pushed
             case Gradient(at):
                 return gradient(at)
 
     return answer
+
+
+class Beside:
+    """One thing that goes on beside the worker, in a thread; its result is kept until asked for."""
+
+    def __init__(self):
+        self.thread: ThreadPoolExecutor | None = None
+        self.doing: Future | None = None
+        self.result: Any = None
+
+    def begin(self, act: Callable[[], Any]):
+        """Begin to act; what was begun before must have ended."""
+        self.thread = self.thread or ThreadPoolExecutor(
+            1, initializer=torch.set_num_threads, initargs=(1,)
+        )
+        self.doing = self.thread.submit(act)
+
+    def end(self) -> Any:
+        """Wait for it, and for its result; raises what it raised."""
+        if self.doing:
+            doing, self.doing = self.doing, None
+            self.result = doing.result()
+        return self.result
+
+    def close(self):
+        """Wait for it, for good."""
+        self.end()
+        if self.thread:
+            self.thread.shutdown()
+            self.thread = None
 
 
 class Worker:
@@ -145,6 +184,7 @@ class Worker:
         self.watch = watch or Stopwatch()
         self.log: list[LogPoint] = []
         self.snapshots: list[Snapshot] = []
+        self.beside = Beside()
         self.takes_snapshots: Callable[[], bool] = lambda: index == 0
         self.total_steps = steps_of(settings, len(objective.data.train_labels))
         self._losses: list[float] = []
@@ -181,6 +221,11 @@ class Worker:
             case Push(change):
                 self.watch.switch("communication")
                 self.center.push(change)
+            case Begin(change):
+                self.beside.begin(partial(exchange, self.center, change))
+            case End():
+                self.watch.switch("communication")
+                return self.beside.end()
             case Gradient(at):
                 return self.gradient(at)
 
@@ -237,6 +282,7 @@ class Worker:
     def take_snapshot(self, center: Tensor | None = None):
         """Copy x, and the center: the one given, else as it is now (or what stands in for it)."""
         x = self.method.x.clone()
+        self.beside.end()  # a center answers one question at a time
         if center is None:
             center = self.center.snapshot() if self.center else self.method.evaluated.clone()
         self.snapshots.append(Snapshot(self.watch.seconds, self.method.t, x, center))
@@ -250,7 +296,8 @@ class Worker:
         self.finish()
 
     def finish(self):
-        """The last note, and the last report."""
+        """The last note, and the last report; the last exchange comes to its end."""
+        self.beside.close()
         if self._losses and (not self.log or self.progress - self._logged > 0.5 / LOG_POINTS):
             self._take_note()  # a mean over a few batches more would only be noise
         if self.log:
@@ -259,6 +306,7 @@ class Worker:
     def state(self) -> dict:
         """All that a checkpoint keeps of this worker, between two of its steps."""
         return {
+            "beside": self.beside.end(),
             "method": state_of_method(self.method),
             "objective": state_of(self.objective, "objective"),
             "watch": self.watch.state(),
@@ -277,6 +325,7 @@ class Worker:
         self.log = [LogPoint(*point) for point in state["log"]]
         self.snapshots = [Snapshot(*snapshot) for snapshot in state["snapshots"]]
         self._losses, self._logged = state["losses"], state["logged"]
+        self.beside.result = state["beside"]
         self._next_snapshot = state["next_snapshot"]
 
     def rejoin(self, center: Tensor, t: int):

@@ -25,11 +25,20 @@ A leading `a` or `mva` adds a running or moving average z of what is evaluated.
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from easgd_lib.errors import SettingsError
 from easgd_lib.method import rules
-from easgd_lib.method.center import ExchangeProtocol, Pull, Push, ServerOptimizer, State
+from easgd_lib.method.center import (
+    Begin,
+    End,
+    ExchangeProtocol,
+    Pull,
+    Push,
+    ServerOptimizer,
+    State,
+)
 from easgd_lib.method.extension import find
 
 if TYPE_CHECKING:
@@ -42,7 +51,7 @@ class Gradient(NamedTuple):
     at: Any
 
 
-Request = Pull | Push | Gradient
+Request = Pull | Push | Begin | End | Gradient
 Step = Generator[Request, Any, None]
 
 
@@ -221,6 +230,32 @@ class StepFirstEAMSGD(EAMSGD):
             self.x = self.x - (yield from self.force())
 
 
+class Background(EASGD):
+    """The exchange goes on while the worker takes its next τ steps (not in the papers).
+
+    At an exchange the worker first subtracts the force of the exchange before, x ← x − f, and
+    begins the next one at this x, which the gradient sees too. Both sides move by the same force,
+    from the same pair; but the worker does so τ of its own steps later, steps that know nothing
+    of it. On h x²/2 they multiply x by (1 − ηh)^τ before the force comes, not after it.
+    """
+
+    def __init__(self, x, settings: Settings):
+        super().__init__(x, settings)
+        self.begun = False
+
+    def force(self):
+        """None is left for the step: the force of the exchange before is subtracted at once."""
+        if self.begun:
+            self.x = self.x - (yield End())
+        yield Begin(partial(rules.elastic_force, self.x, alpha=self.settings.alpha))
+        self.begun = True
+        return 0.0
+
+
+class BackgroundEAMSGD(Background, EAMSGD):
+    """EAMSGD whose exchange goes on while the worker does."""
+
+
 class DOWNPOUR(SGD):
     """Paper Algorithm 3. The gradient sees the worker's x, which was the center at the last pull.
 
@@ -306,6 +341,7 @@ VARIANTS: dict[str, dict[str, type[SGD]]] = {
     JACOBI: {"easgd": EASGD, "eamsgd": EAMSGD},
     "gauss_seidel": {"easgd": GaussSeidel, "eamsgd": GaussSeidelEAMSGD},
     "step_first": {"easgd": StepFirst, "eamsgd": StepFirstEAMSGD},
+    "background": {"easgd": Background, "eamsgd": BackgroundEAMSGD},
 }
 
 

@@ -41,6 +41,16 @@ class Push(NamedTuple):
     change: Any
 
 
+class Begin(NamedTuple):
+    """Asks for an exchange that goes on while the worker does: x̃ is pulled, change(x̃) is pushed."""
+
+    change: Callable[[Any], Any]
+
+
+class End(NamedTuple):
+    """Asks for what the exchange begun last has pushed, and waits until it has."""
+
+
 class ServerOptimizer(NamedTuple):
     """What a center does with a push where it must do more than add. Pure: no transport.
 
@@ -105,6 +115,18 @@ class ExchangeProtocol(NamedTuple):
     def shows(self) -> int:
         """Which vector of the state is evaluated."""
         return self.optimizer.shows if self.optimizer else 0
+
+
+def exchange(center: Center, change: Callable[[Any], Any]) -> Any:
+    """One exchange, from its pull to its push; returns what was pushed.
+
+    >>> center = LocalCenter(1.0, ExchangeProtocol())
+    >>> exchange(center, lambda x: 0.5 * (3.0 - x)), center.pull()
+    (1.0, 2.0)
+    """
+    pushed = change(center.pull())
+    center.push(pushed)
+    return pushed
 
 
 class Center(Protocol):

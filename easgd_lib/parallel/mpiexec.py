@@ -82,7 +82,7 @@ def _takes(command: str, arguments: list[str]) -> bool:
     env = dict(os.environ) | environment(one_computer=one_computer())
     try:
         # What an mpiexec that is killed leaves goes with the folder.
-        with tempfile.TemporaryDirectory(prefix="easgd-mpiexec-") as folder:
+        with tempfile.TemporaryDirectory(prefix=f"easgd-{os.getpid()}-") as folder:
             ran = subprocess.run(
                 [command, *arguments, "-n", "1", sys.executable, "-S", "-c", ""],
                 env=env | {"TMPDIR": folder},

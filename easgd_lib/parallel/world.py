@@ -1,6 +1,6 @@
 """The MPI world: which library, waits that end, and who is still alive.
 
-Every wait in here is a wait with a limit: it polls with growing pauses, so a waiting
+Every wait in here is a wait with a limit: it polls with pauses that grow with it, so a waiting
 rank leaves its core to others, notices when another rank has failed, and can be interrupted.
 
 A rank that dies (killed, out of memory) is noticed too, where MPI tolerates faults (Open MPI's
@@ -28,7 +28,7 @@ from easgd_lib.parallel import mpiexec
 
 WAIT_LIMIT = 120.0  # seconds one wait may take before the run is given up
 IDLE_LIMIT = 3600.0  # and how long those that are done wait for a sign of those that train
-LONGEST_PAUSE = 5e-4  # seconds between two polls of a long wait
+PAUSE, LONGEST_PAUSE = 0.1, 5e-4  # between two polls: so much of the wait so far; seconds
 LOOK_EVERY = 0.05  # seconds between two looks at a call that cannot be polled
 ALL_NOTICE = 5.0  # seconds in which such a call notices a death by itself, if it does
 SIGN_EVERY = 1.0  # seconds between two signs of life of a rank that trains
@@ -209,15 +209,15 @@ class World:
             The rank `peer`, without which this is never ready, has died.
         """
         limit = limit or self.limit
-        began, pause = time.monotonic(), 0.0
+        began = time.monotonic()
         while not ready():
             self.check_for_failures()
             if peer is not None and self.members[peer] in self.lost:
                 raise RankLost
-            if time.monotonic() - max(began, self._heard) > limit:
+            now = time.monotonic()
+            if now - max(began, self._heard) > limit:
                 raise MPIError(f"rank {self.rank} waited {limit:.0f} s for {what}: gave up")
-            time.sleep(pause)
-            pause = min(2 * pause or 1e-5, LONGEST_PAUSE)
+            time.sleep(min((now - began) * PAUSE, LONGEST_PAUSE))
 
     def complete(
         self, request, what: str, limit: float | None = None, peer: int | None = None

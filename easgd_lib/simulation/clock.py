@@ -17,7 +17,16 @@ import numpy as np
 from easgd_lib import paths
 from easgd_lib.errors import SettingsError
 from easgd_lib.method.algorithms import Gradient
-from easgd_lib.method.center import CenterKind, ExchangeProtocol, LocalCenter, Pull, Push, kind_of
+from easgd_lib.method.center import (
+    Begin,
+    CenterKind,
+    End,
+    ExchangeProtocol,
+    LocalCenter,
+    Pull,
+    Push,
+    kind_of,
+)
 from easgd_lib.values import kind, number, read_json
 
 # What a time model on disk says of a step, and of a link.
@@ -197,7 +206,7 @@ class Process:
     Parameters
     ----------
     requests : generator
-        Yields `Pull`, `Push`, `Gradient` and `Vote`; is sent the answers.
+        Yields `Pull`, `Push`, `Begin`, `End`, `Gradient` and `Vote`; is sent the answers.
     gradient : callable
         From a point to a gradient.
     data, compute : float, iterator of floats
@@ -207,10 +216,14 @@ class Process:
 
     Attributes
     ----------
-    request : Pull, Push, Gradient, Vote or None
+    number : int
+        Under which the clock knows it.
+    request : Pull, Push, End, Gradient, Vote or None
         What it waits for; None before it has begun, and when it has ended.
     answer
         What it will be answered, as far as that is known by now.
+    beside : Exchange
+        The exchange that goes on while it does.
     """
 
     def __init__(
@@ -223,7 +236,8 @@ class Process:
         compute: Iterator[float],
         note: Callable[[Span], None],
     ):
-        self.index, self.clock, self.requests = index, clock, requests
+        self.index = self.number = index
+        self.clock, self.requests = clock, requests
         self.gradient, self.data, self.compute, self.note = gradient, data, compute, note
         self.center: VirtualCenter
         self.request: Any = None
@@ -231,6 +245,7 @@ class Process:
         self.asked = 0  # requests to the center
         self.computed = 0  # gradients
         self.asked_at = 0.0
+        self.beside = Exchange(self)
 
     def act(self):
         """Its time has come: it begins, its gradient is done, or its request to the center is."""
@@ -240,29 +255,75 @@ class Process:
             self.center.complete(self)
 
     def resume(self):
-        """Go on with the answer, until the next request."""
-        try:
-            self.request = self.requests.send(self.answer)
-        except StopIteration:
-            self.request = self.answer = None
-            return
-        self.answer, now = None, self.clock.now
-        if isinstance(self.request, Gradient):
-            self.answer = self.gradient(self.request.at)
-            drawn = now + self.data
-            done = drawn + next(self.compute)
-            self.computed += 1
-            self.note(Span(self.index, "data", now, drawn))
-            self.note(Span(self.index, "compute", drawn, done))
-            self.clock.at(done, self.index)
-        else:
-            self.asked_at = now
-            self.center.ask(self)
+        """Go on with the answer, until the next request that takes time."""
+        while True:
+            try:
+                self.request = self.requests.send(self.answer)
+            except StopIteration:
+                self.request = self.answer = None
+                return
+            self.answer, self.asked_at = None, self.clock.now
+            match self.request:
+                case Begin(change):
+                    self.beside.begin(change)
+                case End() if not self.beside.request:
+                    self.answer = self.beside.pushed
+                case End():
+                    return
+                case Gradient(at):
+                    return self.compute_gradient(at)
+                case _:
+                    return self.center.ask(self)
+
+    def compute_gradient(self, at: Any):
+        """Draw, and compute: that takes its time."""
+        now = self.clock.now
+        self.answer = self.gradient(at)
+        drawn = now + self.data
+        done = drawn + next(self.compute)
+        self.computed += 1
+        self.note(Span(self.index, "data", now, drawn))
+        self.note(Span(self.index, "compute", drawn, done))
+        self.clock.at(done, self.number)
 
     def answered(self):
         """The center is done with the last request: that took until now."""
         self.note(Span(self.index, "communication", self.asked_at, self.clock.now))
         self.resume()
+
+
+class Exchange:
+    """The exchange of one worker that goes on while the worker does; a process of its own."""
+
+    def __init__(self, owner: Process):
+        self.owner, self.index = owner, owner.index
+        self.number = -1
+        self.request: Any = None
+        self.answer: Any = None
+        self.pushed: Any = None
+        self.asked = 0
+
+    def begin(self, change: Callable[[Any], Any]):
+        """The owner goes on at once."""
+        self.change = change
+        self.request = Pull()
+        self.owner.center.ask(self)
+
+    def act(self):
+        """Its request to the center is done."""
+        self.owner.center.complete(self)
+
+    def answered(self):
+        """After the pull comes the push; after the push the owner, if it waits."""
+        if isinstance(self.request, Pull):
+            self.pushed = self.change(self.answer)
+            self.request = Push(self.pushed)
+            self.owner.center.ask(self)
+            return
+        self.request = None
+        if isinstance(self.owner.request, End):
+            self.owner.answer = self.pushed
+            self.owner.answered()
 
 
 class VirtualCenter:
@@ -282,19 +343,20 @@ class VirtualCenter:
         self.clock, self.center, self.protocol, self.kind = clock, center, protocol, kind
         self.times, self.workers, self.size = times, workers, size
         self.cost = times.message(size)
-        self.processes: list[Process] = []
-        self.gathered: set[int] = set()  # waiting for all others
+        self.processes: list[Any] = []  # by number: workers, and the exchanges beside them
+        self.gathered: set[int] = set()  # waiting for all others to ask
+        self.voting: set[int] = set()  # or to vote
         self.queue: deque[int] = deque()  # waiting for a turn
         self.holder: int | None = None  # whose exchange or request is being served
         self.turn = 0  # round robin: whose exchange is next
 
-    def ask(self, who: Process):
+    def ask(self, who: Any):
         if self.protocol.order == "synchronous" or isinstance(who.request, Vote):
             self._gather(who)
-        elif self.holder == who.index or self._never_waits(who.request):
+        elif self.holder == who.number or self._never_waits(who.request):
             self._carry_out(who)
         else:
-            self.queue.append(who.index)
+            self.queue.append(who.number)
             self._serve_next()
 
     def _never_waits(self, request: Any) -> bool:
@@ -305,11 +367,11 @@ class VirtualCenter:
         """If the center is free, let in the first in the queue, or the worker whose turn it is."""
         if self.holder is not None:
             return
-        for index in self.queue:
-            if self.protocol.order == "asynchronous" or index == self.turn:
-                self.queue.remove(index)
-                self.holder = index
-                self._carry_out(self.processes[index])
+        for first in self.queue:
+            if self.protocol.order == "asynchronous" or first % self.workers == self.turn:
+                self.queue.remove(first)
+                self.holder = first
+                self._carry_out(self.processes[first])
                 return
 
     @property
@@ -319,39 +381,42 @@ class VirtualCenter:
             return True
         return self.kind.atomic and self.protocol.atomic
 
-    def _carry_out(self, who: Process):
+    def _carry_out(self, who: Any):
         """A pull sees x̃ as it is when granted; a push is there when its message is."""
         who.answer = self.center.pull() if isinstance(who.request, Pull) else None
         who.asked += 1
-        self.clock.at(self.clock.now + self.cost, who.index)
+        self.clock.at(self.clock.now + self.cost, who.number)
 
-    def complete(self, who: Process):
+    def complete(self, who: Any):
         """The request of this process is done now."""
         if isinstance(who.request, Push):
             self.center.push(who.request.change)
         elif isinstance(who.request, Pull) and self.protocol.order == "synchronous":
             who.answer = self.center.pull()
         last = who.asked % len(self.protocol.exchange) == 0
-        if self.holder == who.index and (last or not self._whole_exchanges):
+        if self.holder == who.number and (last or not self._whole_exchanges):
             self.holder = None
             self.turn = (self.turn + 1) % self.workers
             self._serve_next()
         who.answered()
 
-    def _gather(self, who: Process):
-        self.gathered.add(who.index)
-        if len(self.gathered) < self.workers:
+    def _gather(self, who: Any):
+        vote = isinstance(who.request, Vote)
+        waiting = self.voting if vote else self.gathered
+        waiting.add(who.number)
+        if len(waiting) < self.workers:
             return
-        self.gathered = set()
-        if isinstance(who.request, Vote):
-            stop = any(process.request.stop for process in self.processes)
-            for process in self.processes:
+        everybody = [self.processes[each] for each in sorted(waiting)]
+        waiting.clear()
+        if vote:
+            stop = any(process.request.stop for process in everybody)
+            for process in everybody:
                 process.answer = stop
-                self.clock.at(self.clock.now, process.index)
+                self.clock.at(self.clock.now, process.number)
             return
-        for process in self.processes:
+        for process in everybody:
             cost = self._synchronous_cost(process.request, process.index)
-            self.clock.at(self.clock.now + cost, process.index)
+            self.clock.at(self.clock.now + cost, process.number)
 
     def _synchronous_cost(self, request: Any, worker: int) -> float:
         """From when all have asked until this worker has its answer."""
@@ -365,14 +430,14 @@ class VirtualCenter:
     def state(self) -> dict:
         """Who waits for what, as plain numbers; x̃ itself is not in it."""
         return {
-            "gathered": sorted(self.gathered), "queue": list(self.queue), "holder": self.holder,
-            "turn": self.turn,
+            "gathered": sorted(self.gathered), "voting": sorted(self.voting),
+            "queue": list(self.queue), "holder": self.holder, "turn": self.turn,
         }  # fmt: skip
 
     def restore(self, state: dict):
         """Go on from such a state."""
-        self.gathered, self.queue = set(state["gathered"]), deque(state["queue"])
-        self.holder, self.turn = state["holder"], state["turn"]
+        self.gathered, self.voting = set(state["gathered"]), set(state["voting"])
+        self.queue, self.holder, self.turn = deque(state["queue"]), state["holder"], state["turn"]
 
 
 def run(
@@ -383,9 +448,11 @@ def run(
     resumed: bool = False,
 ):
     """Run every process to its end, from the beginning or from where the clock was restored to."""
-    center.processes = processes
+    center.processes = [*processes, *(process.beside for process in processes)]
+    for place, process in enumerate(center.processes):
+        process.number = place
     for process in processes:
         process.center = center
         if not resumed:
-            center.clock.at(0.0, process.index)
-    center.clock.run(lambda index: processes[index].act(), between)
+            center.clock.at(0.0, process.number)
+    center.clock.run(lambda number: center.processes[number].act(), between)

@@ -29,14 +29,12 @@ from easgd_lib.learning.worker import Stopwatch, Worker, answering, carry_out, k
 from easgd_lib.method import rules
 from easgd_lib.method.algorithms import (
     SGD,
-    Gradient,
-    Request,
     evaluates_x,
     method_of,
     protocol_of,
     worker_too,
 )
-from easgd_lib.method.center import ORDERS, LocalCenter, Pull, Push
+from easgd_lib.method.center import ORDERS, LocalCenter
 from easgd_lib.method.settings import Settings
 from easgd_lib.resources import cores
 from easgd_lib.simulation.checkpoint import Stored, Tape
@@ -135,6 +133,21 @@ def trajectory(
     return follow.trajectory()
 
 
+class _Together:
+    """The center as p workers see it that ask together: one pull, and p changes in one push."""
+
+    def __init__(self, center: LocalCenter):
+        self.pull = center.pull
+        self.center = center
+
+    def push(self, changes: np.ndarray):
+        if self.center.optimizer:
+            for each in changes:
+                self.center.push(each)
+        else:
+            self.center.push(changes.sum(0))
+
+
 class _Followed:
     """The workers of one trajectory, and what was seen of them."""
 
@@ -158,18 +171,7 @@ class _Followed:
         seed, normal = self.settings.seed, getattr(self.objective, "only_normal", False)
         noise: Any = NormalNoise(seed, self.p, self.steps) if normal else Noise(seed, self.p)
 
-        def answer(request: Request) -> Any:
-            match request:
-                case Pull():
-                    return self.center.pull()
-                case Push(change) if self.center.optimizer:
-                    for each in change:
-                        self.center.push(each)
-                case Push(change):
-                    self.center.push(change.sum(0))
-                case Gradient(at):
-                    return self.objective.gradient(at, noise)
-
+        answer = answering(_Together(self.center), lambda at: self.objective.gradient(at, noise))
         self._see([one])
         for _ in range(self.steps):
             carry_out(one.step(), answer)
@@ -376,6 +378,11 @@ def run_workers(
         )
         for i, watch in enumerate(watches)
     ]
+    if checkpoint and settings.variant == "background":
+        raise SettingsError(
+            "under the virtual clock the variant background has no checkpoints",
+            "train without one, or on MPI",
+        )
     tapes = [Tape(worker) for worker in workers] if checkpoint else []
     requests = [tape.recorded(_requests_of(tape.worker, tape.begin)) for tape in tapes]
     processes = [
