@@ -28,6 +28,7 @@ if (
     from easgd_lib.conformance import properties as properties
     from easgd_lib.learning import data_files as data_files
     from easgd_lib.learning import datasets as datasets
+    from easgd_lib.learning import driving as driving
     from easgd_lib.learning import evaluate as evaluate
     from easgd_lib.learning import flat as flat
     from easgd_lib.learning import models as models
@@ -74,6 +75,7 @@ _MODULES = {
     "data_files": "learning.data_files",
     "datasets": "learning.datasets",
     "doctor": "machine.doctor",
+    "driving": "learning.driving",
     "engines": "parallel.engines",
     "errors": "errors",
     "evaluate": "learning.evaluate",

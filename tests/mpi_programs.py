@@ -13,8 +13,8 @@ import torch
 
 from easgd_lib import Settings, datasets, simulate
 from easgd_lib.errors import MPIError, PeerFailed
+from easgd_lib.learning.driving import Beside, answering, carry_out
 from easgd_lib.learning.objectives import ImageClassification, Quadratic
-from easgd_lib.learning.worker import answering, carry_out
 from easgd_lib.method.algorithms import METHODS, VARIANTS, method_of, protocol_of
 from easgd_lib.method.center import CenterKind, ExchangeProtocol, LocalCenter, kind_of
 from easgd_lib.parallel import centers, rank
@@ -132,8 +132,11 @@ def quadratic(
         def gradient(x):
             return torch.from_numpy(Quadratic(1.3, 0.5).gradient(x.numpy(), noise))
 
+        beside = Beside()
+        answer = answering(center, gradient, beside)
         for _ in range(steps):
-            carry_out(method.step(), answering(center, gradient))
+            carry_out(method.step(), answer)
+        beside.close()
         return method.x
 
     center0 = torch.from_numpy(start.mean(0))

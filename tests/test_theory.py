@@ -769,3 +769,23 @@ def test_without_gradients_the_center_stays_for_ever(beta):
     """η = 0, all at 1: nothing ever moves, whatever the rounding of γ."""
     assert theory.center_mean(np.inf, 10, 0.0, beta / 10) == 1
     assert theory.center_variance(np.inf, 10, 0.0, beta / 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("p", "eta", "tau"), [(1, 0.1, 1), (1, 0.1, 10), (3, 0.05, 10), (4, 0.1, 40)]
+)
+def test_below_its_limit_the_background_exchange_forgets_its_start_and_above_it_does_not(
+    p, eta, tau
+):
+    limit = float(theory.background_alpha_limit(p, eta, tau))
+
+    def last(alpha: float) -> float:
+        settings = Settings(
+            "easgd", workers=p, eta=eta, alpha=alpha, tau=tau, variant="background",
+            order="synchronous", allow_unstable=True,
+        )  # fmt: skip
+        path = simulate.trajectory(settings, Quadratic(1.0, 0.0), np.linspace(1, 2, p), 800 * tau)
+        return abs(float(path.center[-1, 0]))
+
+    assert last(0.97 * limit) < 1e-6
+    assert last(1.03 * limit) > 1e6

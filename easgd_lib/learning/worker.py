@@ -9,14 +9,13 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from easgd_lib.errors import NotFinite
+from easgd_lib.learning.driving import Beside, carry_out
 from easgd_lib.learning.objectives import ImageClassification
 from easgd_lib.learning.saver import state_of
 from easgd_lib.learning.sources import steps_of
@@ -89,67 +88,6 @@ def keep_freed_memory():
     if mallopt:
         mallopt(M_TRIM_THRESHOLD, KEEP)
         mallopt(M_MMAP_THRESHOLD, KEEP)
-
-
-def carry_out(step: Step, answer: Callable[[Request], Any]):
-    """Drive one step of a method: answer each thing it asks for."""
-    try:
-        request = next(step)
-        while True:
-            request = step.send(answer(request))
-    except StopIteration:
-        return
-
-
-def answering(center: Any, gradient: Callable[[Any], Any]) -> Callable[[Request], Any]:
-    """What answers a method: pulls and pushes go to `center`, points to `gradient`."""
-    pushed: Any = None
-
-    def answer(request: Request) -> Any:
-        nonlocal pushed
-        match request:
-            case Pull():
-                return center.pull()
-            case Push(change):
-                return center.push(change)
-            case Begin(change):  # nothing goes on beside: it is over at once
-                pushed = exchange(center, change)
-            case End():
-                return pushed
-            case Gradient(at):
-                return gradient(at)
-
-    return answer
-
-
-class Beside:
-    """One thing that goes on beside the worker, in a thread; its result is kept until asked for."""
-
-    def __init__(self):
-        self.thread: ThreadPoolExecutor | None = None
-        self.doing: Future | None = None
-        self.result: Any = None
-
-    def begin(self, act: Callable[[], Any]):
-        """Begin to act; what was begun before must have ended."""
-        self.thread = self.thread or ThreadPoolExecutor(
-            1, initializer=torch.set_num_threads, initargs=(1,)
-        )
-        self.doing = self.thread.submit(act)
-
-    def end(self) -> Any:
-        """Wait for it, and for its result; raises what it raised."""
-        if self.doing:
-            doing, self.doing = self.doing, None
-            self.result = doing.result()
-        return self.result
-
-    def close(self):
-        """Wait for it, for good."""
-        self.end()
-        if self.thread:
-            self.thread.shutdown()
-            self.thread = None
 
 
 class Worker:

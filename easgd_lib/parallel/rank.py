@@ -242,6 +242,7 @@ def _agreement(world: World, worker: Worker, stored: Resumable) -> Callable[[boo
         world.tell(worker.method.t)
         if worker.method.t % settings.tau:
             return over and not by_clock
+        worker.beside.end()  # the next exchange waits for it all the same
         worker.watch.switch("communication")  # waiting for votes is no work
         mine = GO_ON * (not over) | NOT_YET * (not stored.due)
         all_say = world.agree(mine, "the other workers to vote", among=voters, meanwhile=keep_up)

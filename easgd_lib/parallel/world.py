@@ -157,6 +157,8 @@ class World:
         self._steps: dict[int, int] = {}  # of each member, as last told
         self._heard = self._told = time.monotonic()
         self._parts: list[World] = []
+        self._failure = ""  # of another rank, or of this one: every thread is to hear of it
+        self._listening = threading.Lock()
 
     @classmethod
     def of(cls, ranks: int) -> "World":
@@ -355,7 +357,8 @@ class World:
         self._to_others(np.array([step], np.int64), SIGN)
 
     def notify_failure(self, text: str):
-        """Tell every other rank that this one failed. Returns at once."""
+        """Tell every other rank, and what goes on beside, that this one failed. Returns at once."""
+        self._failure = self._failure or text
         self._to_others(np.frombuffer(text.encode()[:1000], np.uint8), FAILURE)
 
     def _to_others(self, message: np.ndarray, tag: int):
@@ -368,12 +371,24 @@ class World:
                         _ABANDONED.append(request)
 
     def check_for_failures(self):
-        """Raise `PeerFailed` if another rank has failed and said so; hear the signs of life."""
+        """Raise `PeerFailed` if another rank has failed and said so; hear the signs of life.
+
+        Of several threads that wait one listens, and all hear of it.
+        """
+        if self._listening.acquire(blocking=False):
+            try:
+                self._listen()
+            finally:
+                self._listening.release()
+        if self._failure:
+            raise PeerFailed(self._failure)
+
+    def _listen(self):
         status = MPI.Status()
         if self.probe(MPI.ANY_SOURCE, FAILURE, status):
             text = np.empty(status.count, np.uint8)
             self.comm.Recv(text, status.source, FAILURE)
-            raise PeerFailed(text.tobytes().decode(errors="replace"))
+            self._failure = text.tobytes().decode(errors="replace")
         while self.probe(MPI.ANY_SOURCE, SIGN, status):
             step = np.empty(1, np.int64)
             self.comm.Recv(step, status.source, SIGN)

@@ -21,11 +21,12 @@ import torch
 from easgd_lib.errors import SettingsError
 from easgd_lib.learning import data_files, datasets, evaluate, models, records
 from easgd_lib.learning.checkpoint import EVERY, Checkpoint
+from easgd_lib.learning.driving import answering, carry_out
 from easgd_lib.learning.objectives import objective_of
 from easgd_lib.learning.pointless import warn_if_pointless
 from easgd_lib.learning.records import Run
 from easgd_lib.learning.sources import CIFAR10
-from easgd_lib.learning.worker import Stopwatch, Worker, answering, carry_out, keep_freed_memory
+from easgd_lib.learning.worker import Stopwatch, Worker, keep_freed_memory
 from easgd_lib.method import rules
 from easgd_lib.method.algorithms import (
     SGD,

@@ -298,3 +298,16 @@ def synchronous_beta_limit(p: Number, eta: Number, h: Number = 1.0) -> Number:
     [1.6, 1.333]
     """
     return p * synchronous_alpha_limit(p, eta, h)
+
+
+def background_alpha_limit(p: Number, eta: Number, tau: Number, h: Number = 1.0) -> Number:
+    """Condition 17 for exchanges that go on while the workers take their next τ steps.
+
+    The force comes after these steps, which multiply x by (1 − ηh)^τ: it is a single step with
+    that factor. At τ = 1 nothing is different; as τ grows the limit falls, to 2/(p + 2).
+    Arguments and result: float or array (…).
+
+    >>> [round(float(background_alpha_limit(4, 0.1, tau)), 3) for tau in (1, 10, 1000)]
+    [0.396, 0.365, 0.333]
+    """
+    return synchronous_alpha_limit(p, 1 - (1 - eta * h) ** tau)
