@@ -12,7 +12,7 @@ import pytest
 
 from easgd_lib import Run, Settings
 from easgd_lib.learning.records import CENTER, COLUMNS
-from easgd_lib.parallel import mpiexec, watchdog
+from easgd_lib.parallel import mpiexec
 
 CLUSTER_WORDS = (
     "ipyparallel.controller",
@@ -62,7 +62,9 @@ def run_ranks(n: int, *arguments: str, timeout: float = 120, **environment: str)
     try:
         out, err = ran.communicate(timeout=timeout)
     except BaseException:
-        watchdog.end([ran.pid])  # mpiexec and its ranks: an orphan would eat a core
+        for process in psutil.Process(ran.pid).children(recursive=True):
+            process.kill()  # a rank that is left would eat a core
+        ran.kill()
         raise
     return subprocess.CompletedProcess(ran.args, ran.returncode, out, err)
 

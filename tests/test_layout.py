@@ -63,7 +63,7 @@ LONGER = {
 # Modules that `easgd_lib.<tab>` does not show: parts of what it shows, or of the command line.
 INTERNAL = {
     "__main__", "conformance", "learning", "learning.checkpoint", "learning.pointless",
-    "learning.saver", "machine", "machine.peers", "method", "method.extension", "parallel",
+    "learning.precision", "learning.saver", "machine", "machine.peers", "method", "method.extension", "parallel",
     "parallel.calls", "parallel.centers", "parallel.checkpoints", "parallel.engine",
     "parallel.launcher", "parallel.mpiexec", "parallel.rank", "parallel.watchdog",
     "parallel.world", "reproduction", "reproduction.figures", "reproduction.redraw",

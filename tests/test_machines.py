@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -207,6 +208,24 @@ def test_the_doctor_survives_a_wrong_setting_and_names_it():
     assert "OMPI_MCA_pml" in ran.stdout
     assert "unset" in ran.stdout
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN's switch is for x86")
+def test_a_precision_that_is_slower_here_is_told_with_its_factor():
+    words = [
+        "train",
+        "--method",
+        "sgd",
+        "--data",
+        "sample",
+        "--steps",
+        "1",
+        "--simulate",
+        "--precision",
+    ]
+    old = {"ONEDNN_MAX_CPU_ISA": "AVX2"}  # as on a processor without units for bfloat16
+    assert "as long as in float32" in easgd(*words, "bfloat16", **old).stderr
+    assert "as long as in float32" not in easgd(*words, "float64", **old).stderr
 
 
 @pytest.mark.engines

@@ -35,3 +35,19 @@ def warn_if_pointless(settings: Settings):
         )
     if said:
         warnings.warn(said, PointlessRun, stacklevel=3)
+    if settings.precision == "bfloat16":
+        _warn_if_slower(settings)
+
+
+def _warn_if_slower(settings: Settings):
+    """A precision that was chosen for its speed, and has none here."""
+    from easgd_lib.learning.precision import times_float32  # loads torch: only for this
+
+    factor = times_float32(settings.replace(data=resolve(settings.data)))
+    if factor > 1:
+        warnings.warn(
+            f"a step in {settings.precision} takes {factor:.1f} times as long as in float32 on "
+            "this processor",
+            PointlessRun,
+            stacklevel=4,
+        )
