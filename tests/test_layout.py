@@ -53,6 +53,7 @@ LONGER = {
     "__main__.py": 500,
     "learning/records.py": 340,
     "learning/worker.py": 310,
+    "theory/stability.py": 320,
     "parallel/engines.py": 430,
     "parallel/world.py": 420,
     "reproduction/claims/kth.py": 400,
@@ -63,7 +64,8 @@ LONGER = {
 # Modules that `easgd_lib.<tab>` does not show: parts of what it shows, or of the command line.
 INTERNAL = {
     "__main__", "conformance", "learning", "learning.checkpoint", "learning.pointless",
-    "learning.precision", "learning.saver", "machine", "machine.peers", "method", "method.extension", "parallel",
+    "learning.precision", "learning.saver", "machine", "machine.peers", "method",
+    "method.extension", "parallel",
     "parallel.calls", "parallel.centers", "parallel.checkpoints", "parallel.engine",
     "parallel.launcher", "parallel.mpiexec", "parallel.rank", "parallel.watchdog",
     "parallel.world", "reproduction", "reproduction.figures", "reproduction.redraw",

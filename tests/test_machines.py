@@ -66,7 +66,7 @@ def test_a_mirror_that_never_answers_is_given_up(mirror, no_data, monkeypatch):
 
 DOWNLOAD = """
 import sys, pathlib, torchvision
-from easgd_lib import datasets, paths
+from easgd_lib import data_files, paths
 torchvision.datasets.MNIST.mirrors = [sys.argv[1]]
 paths.DATA = pathlib.Path(sys.argv[2])
 data_files.download("mnist")
@@ -224,8 +224,8 @@ def test_a_precision_that_is_slower_here_is_told_with_its_factor():
         "--precision",
     ]
     old = {"ONEDNN_MAX_CPU_ISA": "AVX2"}  # as on a processor without units for bfloat16
-    assert "as long as in float32" in easgd(*words, "bfloat16", **old).stderr
-    assert "as long as in float32" not in easgd(*words, "float64", **old).stderr
+    assert "as long as in float32" in easgd(*words, "--precision", "bfloat16", **old).stderr
+    assert "as long as in float32" not in easgd(*words, "--precision", "float64", **old).stderr
 
 
 @pytest.mark.engines
