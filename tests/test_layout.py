@@ -52,7 +52,6 @@ LONGER = {
     "method/algorithms.py": 410,
     "__main__.py": 500,
     "learning/records.py": 340,
-    "learning/worker.py": 310,
     "theory/stability.py": 320,
     "parallel/engines.py": 430,
     "parallel/world.py": 420,

@@ -221,7 +221,6 @@ def test_a_precision_that_is_slower_here_is_told_with_its_factor():
         "--steps",
         "1",
         "--simulate",
-        "--precision",
     ]
     old = {"ONEDNN_MAX_CPU_ISA": "AVX2"}  # as on a processor without units for bfloat16
     assert "as long as in float32" in easgd(*words, "--precision", "bfloat16", **old).stderr
