@@ -117,8 +117,14 @@ class Name(click.ParamType):
     "--every", type=float, default=60.0, show_default=True, help="Seconds between checkpoints."
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in that folder.")
+@click.option(
+    "--hostfile",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Computers for mpiexec, a line each.  [those of the Slurm or PBS job, or this one]",
+)
 def train(
     workers: int | None,
+    hostfile: Path | None,
     out: Path | None,
     simulate: bool,
     time_model: Path | None,
@@ -149,7 +155,7 @@ def train(
     if out:
         make_writable(out.parent)
     settings = _announce(settings, asked)
-    run = _simulate(settings, time_model, asked) if simulate else _train(settings, asked)
+    run = _simulate(settings, time_model, asked) if simulate else _train(settings, asked, hostfile)
     if run is None:
         return
     _print_runs({"run": run})
@@ -211,7 +217,7 @@ def _simulate(settings: Settings, time_model: Path | None, checkpoint):
     return _train_here(settings, partial(simulate.train, times=times, **more))
 
 
-def _train(settings: Settings, checkpoint):
+def _train(settings: Settings, checkpoint, hostfile: Path | None):
     """In this MPI world, or on engines of our own."""
     from easgd_lib.learning.records import Run
     from easgd_lib.parallel import mpiexec
@@ -224,7 +230,7 @@ def _train(settings: Settings, checkpoint):
     from easgd_lib.parallel.engines import cluster
 
     more = checkpoint.to_arguments() if checkpoint else {}
-    with cluster(settings.workers, center=settings.center) as engines:
+    with cluster(settings.workers, center=settings.center, hostfile=hostfile) as engines:
         return engines.train(settings, **more)
 
 

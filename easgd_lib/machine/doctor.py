@@ -14,7 +14,7 @@ from easgd_lib import paths
 from easgd_lib.errors import DataError
 from easgd_lib.learning import data_files
 from easgd_lib.learning.sources import DATASETS
-from easgd_lib.parallel import mpiexec, watchdog
+from easgd_lib.parallel import allocation, mpiexec, watchdog
 from easgd_lib.resources import affinity, cores, free_memory, quota
 
 MEMORY = 3 * 2**30  # bytes of main memory for controller, two engines and the data
@@ -103,7 +103,7 @@ def _child(program: str, ranks: int = 0, without: tuple[str, ...] = ()):
     kept = {name: value for name, value in os.environ.items() if name not in without}
     words = [*start, sys.executable, "-c", program]
     watchdog.make_folders(mark)
-    ours = mpiexec.environment(one_computer=mpiexec.one_computer()) | watchdog.folders(mark)
+    ours = mpiexec.environment(one_computer=not allocation.several()) | watchdog.folders(mark)
     try:
         return subprocess.run(
             words,

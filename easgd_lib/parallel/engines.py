@@ -14,6 +14,7 @@ from typing import Any
 
 import ipyparallel as ipp
 import psutil
+from traitlets.config import Config
 
 from easgd_lib import progress
 from easgd_lib.errors import MPIError, PeerFailed, SettingsError
@@ -23,16 +24,23 @@ from easgd_lib.learning.pointless import warn_if_pointless
 from easgd_lib.learning.records import Run
 from easgd_lib.method.center import kind_of
 from easgd_lib.method.settings import Settings
-from easgd_lib.parallel import engine, mpiexec, watchdog
+from easgd_lib.parallel import allocation, engine, mpiexec, watchdog
 from easgd_lib.parallel.calls import EngineDied, all_ready, failed, failure_of, latest, record_of
 from easgd_lib.parallel.launcher import ENGINE, START_LIMIT, Controller, MPIEngineSetLauncher
 
 CONTROLLER = "ipyparallel.controller"
 ALL_THERE = 5.0  # seconds in which mpiexec has made all its processes
+ANSWER_LIMIT = 30  # seconds for engines that are there to say who they are
 RELEASE_LIMIT = 15.0  # seconds for the others to end after one engine failed
 
 
-def cluster(workers: int, *, attach: str | None = None, center: str = "window") -> "Engines":
+def cluster(
+    workers: int,
+    *,
+    attach: str | None = None,
+    center: str = "window",
+    hostfile: str | Path | None = None,
+) -> "Engines":
     """MPI engines for a run: started by ``with``, stopped on exit, on error and on interrupt.
 
     In a notebook, where ``with`` cannot span cells: ``engines = cluster(2).start()``, and
@@ -45,6 +53,11 @@ def cluster(workers: int, *, attach: str | None = None, center: str = "window") 
     attach : str, optional
         The cluster id of a running ``ipcluster`` ("" is the default one): its engines
         are used, and left running.
+    center : str
+        Where x̃ is to live.
+    hostfile : str or Path, optional
+        For mpiexec: the computers on which engines start. Without one those of the Slurm or PBS
+        job in which this process is, or else this one alone.
 
     Raises
     ------
@@ -53,7 +66,7 @@ def cluster(workers: int, *, attach: str | None = None, center: str = "window") 
     """
     if workers < 1:
         raise SettingsError(f"workers must be at least 1: {workers}")
-    return Engines(workers + kind_of(center).extra_ranks, attach)
+    return Engines(workers + kind_of(center).extra_ranks, attach, hostfile)
 
 
 class Engines:
@@ -69,15 +82,17 @@ class Engines:
         Of all engines, blocking, active for ``%px``.
     """
 
-    def __init__(self, ranks: int, attach: str | None = None):
+    def __init__(
+        self, ranks: int, attach: str | None = None, hostfile: str | Path | None = None
+    ):  # fmt: skip
         self.ranks, self.attach = ranks, attach
+        self.hostfile = str(Path(hostfile).expanduser().resolve()) if hostfile else ""
         self.cluster: Any = None  # ours to stop; None where we attached
         self.client: Any = None
         self.view: Any = None
         self.size = 0
         self.broken = False  # an engine has died: the MPI world is not whole any more
         self._guard: subprocess.Popen | None = None
-        self._controller: set[psutil.Process] = set()
         self._started: set[psutil.Process] = set()
         # While they start: those of the last look, and those that have been seen twice.
         self._before: set[psutil.Process] = set()
@@ -107,7 +122,12 @@ class Engines:
     def _launch(self):
         self.broken = False
         self._before, self._steady = set(), set()
+        # Beyond loopback the controller listens only where engines on other computers reach it.
+        several = allocation.several(self.hostfile)
+        ip = allocation.address(allocation.nodes(self.hostfile)) if several else ""
         self.cluster = ipp.Cluster(
+            config=Config({"MPIEngineSetLauncher": {"hostfile": self.hostfile}}),
+            controller_ip=ip,
             engines=MPIEngineSetLauncher,
             controller=Controller,
             n=self.ranks,
@@ -152,7 +172,7 @@ class Engines:
             self._before = now
             if waited > START_LIMIT:
                 raise TimeoutError(f"waited {START_LIMIT} s for {what}")
-            time.sleep(0.1)
+            time.sleep(0.05)
 
     @property
     def _local_ranks(self) -> int:
@@ -207,7 +227,6 @@ class Engines:
         """Enough engines, idle, in one MPI world, engine i being rank i."""
         found = self.size = len(self.client)
         if self.cluster is not None:
-            self._controller = self._processes(CONTROLLER)
             self._started = self._processes(CONTROLLER, ENGINE)
         if found < self.ranks:
             raise MPIError(
@@ -220,10 +239,10 @@ class Engines:
         if progress.in_ipython():
             self.view.activate()
         try:
-            worlds = self.view.apply_async(engine.world, os.getcwd()).get(timeout=START_LIMIT)
+            worlds = self.view.apply_async(engine.world, os.getcwd()).get(timeout=ANSWER_LIMIT)
         except TimeoutError as error:
             raise MPIError(
-                f"the engines did not answer within {START_LIMIT} s", "start them anew"
+                f"the engines did not answer within {ANSWER_LIMIT} s", "start them anew"
             ) from error
         if worlds != [[i, found] for i in range(found)]:
             seen = ", ".join(f"engine {i} is rank {r} of {n}" for i, (r, n) in enumerate(worlds))
@@ -247,15 +266,16 @@ class Engines:
         """Close the client; stop controller and engines, if they are ours. Leaves none behind."""
         client, cluster, guard = self.client, self.cluster, self._guard
         self.client = self.cluster = self._guard = None
-        self._controller, self._started = set(), set()
+        self._started = set()
         _RUNNING.discard(self)
         try:
             if client is not None:
                 with suppress(Exception):
                     client.close()
             if cluster is not None:
-                # They have nothing to save: a kind word to each would take a second.
-                watchdog.end(cluster.cluster_id, grace=0)
+                if not allocation.several(self.hostfile):
+                    # They have nothing to save: a kind word to each would take a second.
+                    watchdog.end(cluster.cluster_id, grace=0)
                 with suppress(Exception):
                     cluster.stop_cluster_sync()  # it forgets them
                 watchdog.clear(cluster.cluster_id, cluster.profile_dir)
@@ -363,8 +383,8 @@ class Engines:
         """Without its controller or its mpiexec a cluster never answers."""
         if self.cluster is None:
             return
-        dead = [process for process in self._controller if not watchdog.alive(process)]
-        parts = [("the controller", dead or self.cluster.controller.state == "after")]
+        controller = self.cluster.controller
+        parts = [("the controller", controller.state == "after" or _lost_a_child(controller.pid))]
         parts += [("mpiexec", part.state == "after") for part in self.cluster.engines.values()]
         for name, died in parts:
             if died:
@@ -382,6 +402,14 @@ class Engines:
             self.client.send_signal(signal.SIGINT, targets=running, block=False)
         if not all_ready(calls, RELEASE_LIMIT) and self.cluster is not None:
             self.stop()
+
+
+def _lost_a_child(pid: int) -> bool:
+    """Whether one of this process's children has ended: the controller never asks after its own."""
+    with suppress(psutil.Error):
+        children = psutil.Process(pid).children()
+        return any(child.status() == psutil.STATUS_ZOMBIE for child in children)
+    return False
 
 
 _RUNNING: set[Engines] = set()  # started by this process, and not stopped

@@ -9,15 +9,17 @@ import sys
 
 from ipyparallel.cluster.launcher import LocalControllerLauncher
 from ipyparallel.cluster.launcher import MPIEngineSetLauncher as _MPIEngineSetLauncher
-from traitlets import default
+from traitlets import Unicode, default
 
-from easgd_lib.parallel import mpiexec, watchdog
+from easgd_lib.parallel import allocation, mpiexec, watchdog
 
 ENGINE = "easgd_lib.parallel.engine"
 # An engine is known to the controller with its second heartbeat: they come often. And one
 # that is stopped for a while is not dead: some thousands of heartbeats may be missing.
 HEARTBEATS = ["--HeartMonitor.period=200", "--HeartMonitor.max_heartmonitor_misses=6000"]
 PATIENT = ["--IPEngine.max_heartbeat_misses=2000", "--IPEngine.timeout=60"]
+# What engines on other computers want of the environment here.
+HANDED_ON = (watchdog.MARK, "PYTHONSAFEPATH", "IPYTHONDIR", *mpiexec.ENVIRONMENT)
 START_LIMIT = 120  # seconds for controller and engines to appear
 
 
@@ -52,13 +54,18 @@ class MPIEngineSetLauncher(_MPIEngineSetLauncher):
     configures (``c.MPILauncher.mpi_cmd``, ``mpi_args``) or has in the environment wins.
     """
 
+    hostfile = Unicode("", config=True, help="A hostfile for mpiexec: where the engines are.")
+
     @default("mpi_cmd")
     def _mpi_cmd(self):
         return [mpiexec.find() or "mpiexec"]
 
     @default("mpi_args")
     def _mpi_args(self):
-        return mpiexec.arguments(self.mpi_cmd[0])
+        where = ["--hostfile", self.hostfile] if self.hostfile else []
+        if allocation.several(self.hostfile):  # mpiexec hands on what it is told to
+            where += [word for name in HANDED_ON for word in ("-x", name)]
+        return [*mpiexec.arguments(self.mpi_cmd[0]), *where]
 
     @default("stop_seconds_until_kill")
     def _stop_seconds_until_kill(self):
@@ -66,8 +73,9 @@ class MPIEngineSetLauncher(_MPIEngineSetLauncher):
 
     @property
     def one_computer(self) -> bool:
-        """Whether all engines will be on this computer: no scheduler, no hostfile of the user's."""
-        return mpiexec.one_computer() and self.mpi_args == mpiexec.arguments(self.mpi_cmd[0])
+        """Whether all engines will be on this computer: as far as we have told mpiexec."""
+        ours = self.mpi_args == self._mpi_args()
+        return ours and not allocation.several(self.hostfile)
 
     def get_env(self):
         env = _own(self.cluster_id) | mpiexec.environment(one_computer=self.one_computer)

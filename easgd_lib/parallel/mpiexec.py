@@ -30,14 +30,8 @@ ONE_COMPUTER = {
     "PRTE_MCA_plm_ssh_agent": "false",
     "OMPI_MCA_btl": NO_NETWORK,
 }
-SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "PE_HOSTFILE", "COBALT_JOBID", "FLUX_URI")
 FAULT_TOLERANT = ["--with-ft", "ulfm"]
 FEW_CORES = ["--map-by", ":OVERSUBSCRIBE", "--bind-to", "none"]
-
-
-def one_computer() -> bool:
-    """Whether ranks will be on this computer alone: under a scheduler they may be on others."""
-    return not any(name in os.environ for name in SCHEDULERS)
 
 
 def environment(*, one_computer: bool = True) -> dict[str, str]:
@@ -79,7 +73,7 @@ def arguments(command: str) -> list[str]:
 
 def _takes(command: str, arguments: list[str]) -> bool:
     """Whether one process can be started with these."""
-    env = dict(os.environ) | environment(one_computer=one_computer())
+    env = dict(os.environ) | environment()
     try:
         # What an mpiexec that is killed leaves goes with the folder.
         with tempfile.TemporaryDirectory(prefix=f"easgd-{os.getpid()}-") as folder:

@@ -60,9 +60,15 @@ class WindowCenter:
         size = header + len(state) * start.numel() * start.element_size()
         self._check_room(size)
         mine = size if world.rank == 0 else 0
-        self.window = blocking(
-            lambda: MPI.Win.Allocate_shared(mine, 1, comm=world.comm), "the center's memory"
-        )
+        try:
+            self.window = blocking(
+                lambda: MPI.Win.Allocate_shared(mine, 1, comm=world.comm), "the center's memory"
+            )
+        except MPI.Exception as error:
+            raise MPIError(
+                f"MPI lets these ranks share no memory ({error.Get_error_string()})",
+                "start them with mpiexec, not srun, or use --center server",
+            ) from error
         memory: Any = self.window.Shared_query(0)[0]
         # All pushes so far; each member's requests, begun and ended. (NumPy would take 50 µs.)
         counts = memoryview(memory)[:header].cast("q")
