@@ -30,12 +30,13 @@ GO_ON, NOT_YET = 1, 2  # votes: not over, and no checkpoint now
 class Node(NamedTuple):
     """This rank's computer: the cores that the run's ranks on it may use, and how many they are.
 
-    `first`: this is the first of them.
+    `first`: this is the first of them. `computers`: how many there are in the run.
     """
 
     cores: int
     ranks: int
     first: bool
+    computers: int
 
     @classmethod
     def of(cls, world: World) -> "Node":
@@ -43,8 +44,9 @@ class Node(NamedTuple):
         here = MPI.Get_processor_name()
         everybody = world.gather([here, affinity()])
         bound = [cores for name, cores in everybody if name == here]
-        first = [name for name, _ in everybody].index(here) == world.rank
-        return cls(cores(sorted(set().union(*bound))), len(bound), first)
+        names = [name for name, _ in everybody]
+        first = names.index(here) == world.rank
+        return cls(cores(sorted(set().union(*bound))), len(bound), first, len(set(names)))
 
     def threads(self, settings: Settings) -> int:
         """Torch threads of each worker: as asked, else the cores shared out."""
@@ -153,6 +155,7 @@ def _conclude(world: World, node: Node, data, settings: Settings, part: Part) ->
     where = records.environment(
         data, node.threads(settings), world.size, mpi, (node.cores, node.ranks)
     )
+    where["computers"] = node.computers
     return records.assemble(settings, accounts, evaluations, where, lost)
 
 
