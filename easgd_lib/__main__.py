@@ -347,6 +347,39 @@ def peers(rounds: int, steps: int, out: Path):
     click.echo(f"record: {out}")
 
 
+@benchmark.command("time-to-accuracy")
+@click.option("--target", default=0.95, show_default=True, help="Test accuracy to reach.")
+@click.option("--seconds", default=8.0, show_default=True, help="Of training, each run.")
+@click.option("--seeds", default=5, show_default=True)
+@_option("--data", Name(DATASETS), "Images.  [mnist if found, else sample]")
+def time_to_accuracy(target: float, seconds: float, seeds: int, data: str | None):
+    """EAMSGD with two workers against MSGD with all cores: who reaches an accuracy first?
+
+    The learning rates of both are chosen first, on training loss. Five minutes on two cores.
+    """
+    from tqdm import tqdm
+
+    from easgd_lib.machine import race
+    from easgd_lib.parallel.engines import cluster
+
+    base = {"data": data, "seconds": seconds}
+    trials = len(race.RACERS) * len(race.RATES)
+    with cluster(2) as engines:
+        tuning = race.tune(engines.train, base)
+        tried = list(tqdm(tuning, total=trials, desc="rates", disable=None))
+        racing = race.race(engines.train, base, tried, seeds, target)
+        raced = list(tqdm(racing, total=2 * seeds, desc="race", disable=None))
+    results, faster = race.results(tried, raced)
+    table = _table("", "η", f"seconds to {target:.1%}, by seed")
+    for result in results:
+        spent = "  ".join(f"{each:.2f}" for each in result.seconds)
+        table.add_row(result.racer, f"{result.eta:g}", spent)
+    _console().print(table)
+    names = [result.racer for result in results]
+    verdict = "undecided" if not faster else f"faster: {names[0] if faster > 0 else names[1]}"
+    click.echo(f"{verdict} (95 % interval of the difference of means)")
+
+
 def _table(*headings: str):
     from rich.table import Table
 

@@ -50,7 +50,7 @@ LONGER = {
     "simulation/clock.py": 460,
     "simulation/simulate.py": 460,
     "method/algorithms.py": 410,
-    "__main__.py": 510,
+    "__main__.py": 550,
     "learning/records.py": 340,
     "theory/stability.py": 320,
     "parallel/engines.py": 430,
@@ -63,7 +63,7 @@ LONGER = {
 # Modules that `easgd_lib.<tab>` does not show: parts of what it shows, or of the command line.
 INTERNAL = {
     "__main__", "conformance", "learning", "learning.checkpoint", "learning.pointless",
-    "learning.precision", "learning.saver", "machine", "machine.peers", "method",
+    "learning.precision", "learning.saver", "machine", "machine.peers", "machine.race", "method",
     "method.extension", "parallel", "parallel.allocation", "parallel.calls",
     "parallel.centers", "parallel.checkpoints", "parallel.engine",
     "parallel.launcher", "parallel.mpiexec", "parallel.rank", "parallel.watchdog",
