@@ -8,6 +8,8 @@ import numpy as np
 from easgd_lib.learning import datasets
 
 BLOCK = 2_000_000  # normal deviates drawn at a time, all workers together
+LARGEST = 16_000_000  # or so many, where there are so many workers that a block is a step or two
+FEW = 16  # steps
 
 
 class Noise:
@@ -63,7 +65,8 @@ class NormalNoise(Noise):
 
     def _normals(self, d: int) -> Iterator[np.ndarray]:
         p = len(self.generators)
-        n = max(1, min(self.steps, BLOCK // (p * d)))
+        n = max(BLOCK // (p * d), min(FEW, LARGEST // (p * d)))
+        n = max(1, min(self.steps, n))
         block = np.empty((p, n, d))
         while True:
             for mine, generator in zip(block, self.generators, strict=True):

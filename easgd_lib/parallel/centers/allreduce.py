@@ -49,7 +49,7 @@ class AllreduceCenter:
             except RankLost:
                 self.world.together(self._catch_up, "the others to notice that a worker died")
             else:
-                self.center = self.center + self.sum
+                self.center += self.sum
                 self.pushes += 1
 
     def keep_up(self):
