@@ -89,7 +89,9 @@ def elastic_force(x: Vector, center: Vector, alpha: float) -> Vector:
     >>> elastic_force(3.0, 1.0, 0.25)
     0.5
     """
-    return alpha * (x - center)
+    force = x - center
+    force *= alpha  # in its own memory: another vector would cost more than the arithmetic
+    return force
 
 
 def elastic_exchange(x: Vector, center: Vector, alpha: float) -> tuple[Vector, Vector]:
@@ -113,7 +115,9 @@ def easgd_step(x: Vector, gradient: Vector, force: Vector, eta: float) -> Vector
     >>> easgd_step(3.0, 3.0, 0.5, 0.5)
     1.0
     """
-    return x - eta * gradient - force
+    moved = x - eta * gradient
+    moved -= force
+    return moved
 
 
 def eamsgd_step(x: Vector, velocity: Vector, force: Vector) -> Vector:
@@ -124,7 +128,9 @@ def eamsgd_step(x: Vector, velocity: Vector, force: Vector) -> Vector:
     >>> eamsgd_step(3.0, -1.0, 0.5)
     1.5
     """
-    return x + velocity - force
+    moved = x + velocity
+    moved -= force
+    return moved
 
 
 def synchronous_easgd(
