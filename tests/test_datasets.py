@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +79,28 @@ def broken(tmp_path, monkeypatch):
         (raw / file).write_bytes(b"\0" * 1000)
     monkeypatch.setenv("EASGD_DATA", str(tmp_path))
     return raw
+
+
+def test_a_file_is_read_for_its_checksum_once_a_process(broken, monkeypatch):
+    read, asked = Path.read_bytes, []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: asked.append(path.name) or read(path))
+    for _ in range(3):
+        with pytest.raises(DataError, match="truncated or corrupt"):
+            data_files.check("mnist")
+    assert asked == FILES[:1]
+    (broken / FILES[0]).write_bytes(b"1" * 1000)
+    with pytest.raises(DataError, match="truncated or corrupt"):
+        data_files.check("mnist")
+    assert asked == FILES[:1] * 2, "a file that changed is read again"
+
+
+def test_idx_files_are_mapped_with_their_shape(tmp_path):
+    digits = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    head = bytes([0, 0, 8, 3, *(0, 0, 0, 2), *(0, 0, 0, 3), *(0, 0, 0, 4)])
+    (tmp_path / "images").write_bytes(head + digits.tobytes())
+    found = datasets.read_idx(tmp_path / "images")
+    assert isinstance(found, np.memmap)
+    assert np.array_equal(found, digits)
 
 
 def test_a_corrupt_file_is_named_with_its_fix(broken):

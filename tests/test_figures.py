@@ -13,6 +13,7 @@ from easgd_lib.reproduction.experiments.kth import FIGURE_3
 from easgd_lib.reproduction.experiments.paper import best_rates
 from easgd_lib.reproduction.figures import from_theory as paper_figures
 from easgd_lib.reproduction.figures import network as network_figure
+from easgd_lib.reproduction.figures import peers
 from helpers import made_up
 
 
@@ -109,6 +110,12 @@ def test_the_committed_figures_are_drawn_from_the_committed_records(committed, n
 def test_the_readme_quotes_figure_3():
     readme = (paths.ROOT / "README.md").read_text()
     assert kth_figures.summary(FIGURE_3.stored(COMPLETE)) in readme
+
+
+def test_the_figure_of_peers_is_its_record_and_the_readme_quotes_it():
+    drawn, stem = peers.peers(), paths.figures(quick=False) / "peers"
+    assert drawn.words == stem.with_suffix(".txt").read_text()
+    assert drawn.words.strip() in (paths.ROOT / "README.md").read_text()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import http.server
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,3 +254,25 @@ def test_a_home_that_cannot_be_written_to_gives_no_warning(monkeypatch):
     words = [sys.executable, "-W", "error", "-c", "from easgd_lib import figures; print('fine')"]
     ran = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
     assert (ran.stdout, ran.stderr) == ("fine\n", "")
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("mebibytes", [4, 64])
+def test_the_doctor_s_word_on_shared_memory_is_what_training_meets(mebibytes):
+    if not (hasattr(os, "getuid") and os.getuid() == 0 and shutil.which("unshare")):
+        pytest.skip("a file system of one's own needs root and unshare")
+    mount = f'mount -t tmpfs -o size={mebibytes}M tmpfs /dev/shm && exec "$@"'
+    inside = ["unshare", "-m", "bash", "-c", mount, "in", sys.executable, "-m", "easgd_lib"]
+
+    def status(*words: str) -> tuple[int, str]:
+        ran = subprocess.run(
+            [*inside, *words], env=dict(os.environ) | {"COLUMNS": "200"}, capture_output=True,
+            text=True, timeout=120, check=False,
+        )  # fmt: skip
+        return ran.returncode, ran.stdout + ran.stderr
+
+    _, said = status("doctor")
+    [verdict] = [line for line in said.splitlines() if "shared memory" in line[:20]]
+    code, words = status("train", "--method", "easgd", "--data", "sample", "--steps", "12")
+    assert verdict.startswith("ok") == (code == 0), (verdict, words)
+    assert code == 0 or "Traceback" not in words

@@ -148,3 +148,20 @@ def test_what_is_no_code_is_installed_too():
         for name in names
     }
     assert installed == others
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("easgd_lib.parallel.engines", {"torch", "pandas", "scipy.stats", "mpi4py.MPI"}),
+        ("easgd_lib.metrics", {"torch", "pandas", "scipy.stats"}),
+        ("easgd_lib.parallel.rank", {"pandas", "scipy.stats", "sklearn", "torchvision"}),
+    ],
+)
+def test_nothing_is_loaded_that_a_client_or_a_rank_does_not_need(module, absent):
+    """A client that waits for its engines would share their cores with them."""
+    program = f"import sys, {module}; print(*sorted({absent!r} & set(sys.modules)))"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == ""

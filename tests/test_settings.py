@@ -177,6 +177,14 @@ def test_the_report_s_center_serves_in_turn_also_after_a_replacement():
     assert settings.replace(center="server").order == "asynchronous"
 
 
+def test_short_runs_take_fewer_snapshots_unless_told_how_many():
+    assert [Settings("sgd", steps=n).snapshots for n in (5, 12, 60, 500)] == [1, 1, 6, 12]
+    assert Settings("sgd", steps=12, snapshots=5).snapshots == 5
+    assert Settings("sgd", seconds=1).snapshots == Settings("sgd").snapshots == 12
+    assert Settings("sgd", steps=12).replace(steps=500).snapshots == 12
+    assert Settings("sgd", steps=500, snapshots=5).replace(steps=12).snapshots == 5
+
+
 def test_a_method_of_one_s_own_has_the_options_of_its_class():
     settings = Settings(MINE, workers=2, tau=3)
     assert (settings.alpha, settings.tau, settings.variant) == (0.45, 3, "jacobi")

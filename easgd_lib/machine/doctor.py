@@ -77,7 +77,7 @@ def examine() -> list[Check]:
         _cores(),
         _precision(),
         _memory(),
-        *(_data(name) for name, source in DATASETS.items() if source.folder),
+        *_data_sets(),
         _leftovers(),
     ]
 
@@ -226,12 +226,16 @@ def _leftovers() -> Check:
     )
 
 
-def _data(name: str) -> Check:
-    """Absent data is no fault: the bundled sample is always there."""
+def _data_sets() -> list[Check]:
     try:
         data_files.check_place()
     except DataError as error:
-        return Check(name, error.what, error.fix)
+        return [Check("EASGD_DATA", error.what, error.fix)]
+    return [_data(name) for name, source in DATASETS.items() if source.folder]
+
+
+def _data(name: str) -> Check:
+    """Absent data is no fault: the bundled sample is always there."""
     if data_files.find(name) is None:
         how = f"{data_files.command(name)} downloads it"
         return Check(name, f"not found: {how}; the sample is always there")
