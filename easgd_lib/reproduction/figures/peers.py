@@ -33,7 +33,7 @@ def draw(rows: list[dict]) -> Figure:
     axis.axvline(1, color="0.6", lw=0.8, ls=":")
     axis.set(
         yticks=range(len(rows)), yticklabels=[row["case"] for row in rows], xlim=(0, None),
-        xlabel="images per second, of two workers that never exchange",
+        xlabel="images per second, relative to two workers that never exchange",
     )  # fmt: skip
     axis.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axis.invert_yaxis()
