@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from easgd_lib import Run, Settings, __main__
+from easgd_lib.commands import train
 from easgd_lib.errors import DataError, EasgdError, SettingsError
 from easgd_lib.learning.checkpoint import Checkpoint
 from easgd_lib.learning.saver import Saver, read
@@ -154,9 +155,9 @@ printable = st.one_of(words, numbers.map(str), st.text(max_size=4)).filter(lambd
 
 def check_command_line(monkeypatch, tmp_path, line):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(__main__, "_train", lambda *_: None)  # what is right would begin here
-    monkeypatch.setattr(__main__, "_simulate", lambda *_: None)
-    monkeypatch.setattr(__main__, "_announce", lambda settings, checkpoint: settings)
+    monkeypatch.setattr(train, "_train", lambda *_: None)  # what is right would begin here
+    monkeypatch.setattr(train, "_simulate", lambda *_: None)
+    monkeypatch.setattr(train, "_announce", lambda settings, checkpoint: settings)
     with suppress(EasgdError, click.ClickException):
         __main__.app(["train", "--method", "easgd", *line], standalone_mode=False)
 

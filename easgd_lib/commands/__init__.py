@@ -1,0 +1,1 @@
+"""The commands of `easgd`. A command imports what it uses when it is called."""
