@@ -49,7 +49,7 @@ check: setup
 	@ruff check .
 	@ruff format --check .
 	@mypy
-	@codespell easgd_lib tests *.md data/README.md figures/README.md
+	@codespell easgd_lib tests docs *.md data/README.md figures/README.md
 
 notebooks: setup
 	@IPP_NONINTERACTIVE=1 OMP_NUM_THREADS=1 jupyter nbconvert --to notebook --execute --inplace \
