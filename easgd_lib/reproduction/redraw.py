@@ -5,10 +5,9 @@ from pathlib import Path
 import click
 
 from easgd_lib import figures, paths
-from easgd_lib.figures import Drawn
 from easgd_lib.reproduction import claims, ledger
 from easgd_lib.reproduction.experiments import COMPLETE, QUICK, Missing, Records, Size
-from easgd_lib.reproduction.figures import from_theory, kth, peers, scaled_down
+from easgd_lib.reproduction.figures import from_theory, kth, scaled_down
 
 ALL = {**kth.ALL, **scaled_down.ALL}
 
@@ -17,15 +16,9 @@ def everything():
     """All figures and verdicts, from theory and from the records of both sizes."""
     for stem in from_theory.save_all(paths.figures(quick=False)):
         _say(stem)
-    _measured_here(paths.figures(quick=False) / "peers", peers.peers())
     for size in (COMPLETE, QUICK):
         if from_records(size):
             judge(size)
-
-
-def _measured_here(stem: Path, drawn: Drawn):
-    figures.save(drawn.figure, stem, drawn.words, drawn.points)
-    _say(stem)
 
 
 def from_records(size: Size) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The figures that need no training: the paper's, from `theory`, and the report's network."""
+"""The figures that need no runs: the paper's, from `theory`, the report's network, the peers."""
 
 from collections.abc import Callable
 from itertools import product
@@ -8,7 +8,7 @@ import numpy as np
 
 from easgd_lib import figures, theory
 from easgd_lib.figures import Drawn
-from easgd_lib.reproduction.figures import network
+from easgd_lib.reproduction.figures import network, peers
 from easgd_lib.reproduction.figures import theory as theory_figures
 
 
@@ -47,6 +47,7 @@ ALL: dict[str, Callable[[], Drawn]] = {
     "report-figure2": network.report_figure_2,
     "paper-figure1": figure_1,
     "paper-figure5": figure_5,
+    "peers": peers.peers,
 }
 
 
