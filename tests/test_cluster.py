@@ -86,10 +86,10 @@ def two_hosts(tmp_path):
         hosts = tmp_path / "hosts"
         hosts.write_text("".join(f"{name} slots=2\n" for name in NAMES))
         yield [str(agent), NAMES[0]], {"PRTE_MCA_plm_ssh_agent": str(agent)}, hosts
-        left = [
-            pid for space in spaces for pid in run(["ip", "netns", "pids", space]).stdout.split()
-        ]
-        assert not left, [psutil.Process(int(pid)).cmdline() for pid in left]
+        deadline = time.monotonic() + 15  # the watchdog ends a moment after its client
+        while left := [p for s in spaces for p in run(["ip", "netns", "pids", s]).stdout.split()]:
+            assert time.monotonic() < deadline, [psutil.Process(int(p)).cmdline() for p in left]
+            time.sleep(0.2)
     finally:
         for space in spaces:
             for pid in run(["ip", "netns", "pids", space]).stdout.split():
