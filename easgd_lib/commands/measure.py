@@ -65,7 +65,7 @@ def benchmark(context: click.Context, pairs: int, seconds: float):
 def peers(rounds: int, steps: int, out: Path):
     """Two workers trained by us and by others: DDP, PostLocalSGD, accelerate, the KTH program.
 
-    Twenty minutes on two cores. The record that comes with the clone is data/peers.json.
+    Seven minutes on two cores. The record that comes with the clone is data/peers.json.
     """
     from tqdm import tqdm
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 
 from easgd_lib.errors import MPIError
@@ -23,15 +24,20 @@ def nodes(hostfile: str | None = None) -> list[str]:
     if hostfile:
         return _named_in(Path(hostfile))
     if listed := os.environ.get("SLURM_JOB_NODELIST", os.environ.get("SLURM_NODELIST")):
-        try:
-            words = ["scontrol", "show", "hostnames", listed]
-            shown = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return [listed]
-        return shown.stdout.split()
+        return list(_of_slurm(listed))
     if file := os.environ.get("PBS_NODEFILE"):
         return _named_in(Path(file))
     return []
+
+
+@lru_cache  # asked again and again while engines start
+def _of_slurm(listed: str) -> tuple[str, ...]:
+    try:
+        words = ["scontrol", "show", "hostnames", listed]
+        shown = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return (listed,)
+    return tuple(shown.stdout.split())
 
 
 def _named_in(file: Path) -> list[str]:
