@@ -124,6 +124,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort=6917
 SlurmUser=root
 AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/controller.pid
@@ -143,42 +144,50 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
-@pytest.fixture
-def slurm(tmp_path):
-    """A Slurm of two nodes, both on this machine: the words before a command, its environment."""
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """A Slurm of two nodes, both on this machine: the words before a command, its environment.
+
+    Its munge daemon has a socket and a key of its own: nothing outside the folder is used.
+    """
     if not (ROOT_USER and shutil.which("slurmctld") and shutil.which("munged")):
         pytest.skip("Slurm is not installed (Debian: slurmctld slurmd slurm-client munge)")
-    folder = tmp_path / "slurm"
+    folder = tmp_path_factory.mktemp("slurm")
     for name in ("state", "spool-n1", "spool-n2"):
         (folder / name).mkdir(parents=True)
     host = os.uname().nodename
     (folder / "slurm.conf").write_text(SLURM.format(host=host, folder=folder))
-    names = tmp_path / "names"
+    names = folder / "names"
     names.write_text(Path("/etc/hosts").read_text() + "\n127.0.0.1 n1 n2\n")
+    key = folder / "munge.key"
+    key.write_bytes(os.urandom(1024))
+    key.chmod(0o600)
+    own = [f"--{part}-file={folder}/munge.{part}" for part in ("key", "log", "pid", "seed")]
     inside = ["unshare", "-m", "bash", "-c", f'mount --bind {names} /etc/hosts; exec "$@"', "in"]
     environment = {"SLURM_CONF": str(folder / "slurm.conf")}
-    started = not run(["pgrep", "munged"]).stdout
-    if started:
-        Path("/run/munge").mkdir(exist_ok=True)
-        shutil.chown("/run/munge", "munge")
-        run(["su", "-s", "/bin/sh", "munge", "-c", "/usr/sbin/munged"])
-    parts = [["slurmctld", "-D"], ["slurmd", "-D", "-N", "n1"], ["slurmd", "-D", "-N", "n2"]]
+    parts = [
+        ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket", *own],
+        ["slurmctld", "-D"],
+        ["slurmd", "-D", "-N", "n1"],
+        ["slurmd", "-D", "-N", "n2"],
+    ]
     env = dict(os.environ) | environment
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    running = [subprocess.Popen([*inside, *words], env=env, **quiet) for words in parts]
+    running = []
     try:
-        deadline = time.monotonic() + 30
+        for part in parts:
+            with (folder / f"{part[0]}-{part[-1]}.out".replace("/", "_")).open("w") as out:
+                running.append(subprocess.Popen([*inside, *part], env=env, stdout=out, stderr=out))
+        deadline = time.monotonic() + 60
         while "2 " not in run(["sinfo", "-h", "-t", "idle", "-o", "%D "], **environment).stdout:
-            assert time.monotonic() < deadline, "the nodes did not become idle"
+            said = [log.read_text()[-500:] for log in folder.glob("*.log")]
+            assert time.monotonic() < deadline, f"the nodes did not become idle: {said}"
             time.sleep(0.5)
         yield inside, environment
-    finally:
         run(["scancel", "--full", "-u", "root"], **environment)
-        for part in running:
+    finally:
+        for part in reversed(running):
             part.terminate()
             part.wait(30)
-        if started:
-            run(["pkill", "munged"])
 
 
 @pytest.mark.engines
