@@ -16,7 +16,8 @@ from easgd_lib.errors import MPIError, PeerFailed
 from easgd_lib.learning.driving import Beside, answering, carry_out
 from easgd_lib.learning.objectives import ImageClassification, Quadratic
 from easgd_lib.method.algorithms import METHODS, VARIANTS, method_of, protocol_of
-from easgd_lib.method.center import CenterKind, ExchangeProtocol, LocalCenter, kind_of
+from easgd_lib.method.center import CenterKind, ExchangeProtocol, LocalCenter, Nodes, kind_of
+from easgd_lib.method.tree import tie_of, tied
 from easgd_lib.parallel import centers, rank
 from easgd_lib.parallel.centers.allreduce import AllreduceCenter
 from easgd_lib.parallel.centers.channel import MessageChannel
@@ -95,18 +96,26 @@ def quadratics(world: World, kind: str):
     for order in fixed_orders(kind, p):
         for method in (name for name, cls in METHODS.items() if cls.exchange):
             for variant in VARIANTS if method in ("easgd", "eamsgd") else [None]:
-                if kind_of(kind).replicas and METHODS[method].server_optimizer(AnySettings):
+                if not settings_allow(kind, method, variant):
                     continue
                 options = OPTIONS.get(method, {}) | {
                     "variant": variant,
                     "center": kind,
                     "order": order,
                 }
+                options |= {"nodes": 2, "tau_root": 4} if kind_of(kind).nodes else {}
                 settings = Settings(method, workers=p, eta=0.1, gamma=0.01, seed=3, **options)
                 quadratic(world, kind, order, settings, d=7, steps=30)
         for d in (1, 13, 486_610, 1_000_001):
             settings = Settings("easgd", workers=p, eta=0.1, center=kind, order=order, tau=1)
             quadratic(world, kind, order, settings, d, steps=3)
+
+
+def settings_allow(kind: str, method: str, variant: str | None) -> bool:
+    """Whether this center is for this method: see `Settings`."""
+    if kind_of(kind).nodes:
+        return "alpha" in METHODS[method].options and variant != "background"
+    return not (kind_of(kind).replicas and METHODS[method].server_optimizer(AnySettings))
 
 
 OPTIONS: dict[str, dict] = {
@@ -132,10 +141,10 @@ def quadratic(
         def gradient(x):
             return torch.from_numpy(Quadratic(1.3, 0.5).gradient(x.numpy(), noise))
 
-        beside = Beside()
-        answer = answering(center, gradient, beside)
+        beside, tie = Beside(), tie_of(protocol_of(settings), worker, p)
+        answer = answering(center, gradient, beside, tie and center.root)
         for _ in range(steps):
-            carry_out(method.step(), answer)
+            carry_out(tied(method.step(), tie), answer)
         beside.close()
         return method.x
 
@@ -241,9 +250,12 @@ def network(world: World, kind: str, order: str):
     def work(worker, center):
         objective = ImageClassification(data, settings, worker)
         method = method_of(settings)(objective.start, settings)
-        answer = answering(center, lambda x: objective.gradient(x, objective.draw()))
+        beside, tie = Beside(), tie_of(protocol_of(settings), worker, p)
+        root = tie and center.root
+        answer = answering(center, lambda x: objective.gradient(x, objective.draw()), beside, root)
         for _ in range(settings.steps):
-            carry_out(method.step(), answer)
+            carry_out(tied(method.step(), tie), answer)
+        beside.close()
         return method.x
 
     start = ImageClassification(data, settings, 0).start
@@ -279,7 +291,8 @@ def failing(world: World, kind: str, order: str):
 
     began = time.monotonic()
     try:
-        with_center(kind_of(kind), world, start, ExchangeProtocol(order), work)
+        nodes = Nodes(2, 0.1, 1) if kind_of(kind).nodes else None
+        with_center(kind_of(kind), world, start, ExchangeProtocol(order, nodes=nodes), work)
     except PeerFailed as failure:
         assert "on purpose" in str(failure)
         assert time.monotonic() - began < 20

@@ -15,6 +15,7 @@ from helpers import assert_one_line, run_ranks
 
 pytestmark = pytest.mark.mpi
 ON_MPI = [name for name, kind in CENTERS.items() if kind.connect]
+SINGLE = [name for name in ON_MPI if not CENTERS[name].nodes]  # one center, not a tree
 PROGRAMS = str(Path(__file__).with_name("mpi_programs.py"))
 
 
@@ -24,16 +25,18 @@ def run_program(workers: int, center: str, name: str, *arguments: str):
     return ran.stdout.split()
 
 
-@pytest.mark.parametrize("center", ON_MPI)
+@pytest.mark.parametrize("center", SINGLE)
 def test_pushes_from_four_ranks_lose_nothing(center):
     """4 ranks hammer one center; x̃ + Σ x^i is unchanged to rounding, at awkward sizes too."""
     said = run_program(4, center, "hammers", "486610x10", "1x1000", "7x1000", "1000003x3")
     assert said.count("fine") == 4 + kind_of(center).extra_ranks
 
 
-@pytest.mark.parametrize("center", ON_MPI)
-@pytest.mark.parametrize("workers", [1, 3])
-def test_mpi_is_the_simulator_on_a_quadratic(center, workers):
+@pytest.mark.parametrize(
+    ("workers", "center"),
+    [(workers, center) for workers in (1, 3) for center in SINGLE] + [(4, "tree"), (5, "tree")],
+)
+def test_mpi_is_the_simulator_on_a_quadratic(workers, center):
     run_program(workers, center, "quadratics")
 
 
@@ -51,7 +54,10 @@ def test_a_worker_that_starts_elsewhere_or_draws_the_same_is_refused():
     assert run_program(2, "server", "misled").count("fine") == 3
 
 
-@pytest.mark.parametrize(("workers", "center"), [(2, "window"), (3, "server"), (4, "allreduce")])
+NETWORKS = [(2, "window"), (3, "server"), (4, "allreduce"), (4, "tree")]
+
+
+@pytest.mark.parametrize(("workers", "center"), NETWORKS)
 def test_mpi_is_the_simulator_on_the_network(workers, center):
     run_program(workers, center, "networks")
 

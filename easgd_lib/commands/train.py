@@ -12,13 +12,13 @@ from easgd_lib.learning.sources import DATASETS, SAMPLE
 from easgd_lib.method import settings as choices
 from easgd_lib.method.algorithms import METHODS, VARIANTS, method_named, worker_too
 from easgd_lib.method.center import CENTERS, ORDERS, kind_of
-from easgd_lib.method.settings import Settings
+from easgd_lib.method.settings import NODES, Settings
 
 
 @click.command()
 @option("--method", Name(METHODS), "Update rule.", required=True)
 @click.option(
-    "--workers", type=int, help="p.  [1 for sequential methods, else 2; all of mpiexec's]"
+    "--workers", type=int, help="p.  [1 for sequential methods, else 2; tree: 4; all of mpiexec's]"
 )
 @option("--tau", int, "τ, local steps between exchanges.  [10]")
 @option("--eta", float, "η, learning rate.")
@@ -33,6 +33,8 @@ from easgd_lib.method.settings import Settings
 @option("--batch-size", int, "Images per gradient.")
 @option("--data", Name(DATASETS), "Images.  [mnist if found, else sample]")
 @option("--center", Name(CENTERS), "Where the center lives.")
+@option("--nodes", int, "Of center tree: groups of workers, a computer each.  [2]")
+@option("--tau-root", int, "Of center tree: steps between a node's exchanges with the root.  [τ]")
 @option("--objective", Name({}), "What is minimized.  [the images' classification]")
 @option("--order", ORDERS, "Order of exchanges.  [asynchronous; allreduce: synchronous]")
 @option("--seconds", float, "Train so long,")
@@ -83,6 +85,7 @@ def train(
     \b
     easgd train --method eamsgd --workers 2 --tau 10 --eta 0.02 --delta 0.9 --seconds 25
     mpiexec -n 3 python -m easgd_lib train --method easgd --center server
+    easgd train --method easgd --center tree --workers 8 --nodes 2 --tau 1 --tau-root 10
     easgd train --method easgd --workers 16 --simulate     16 workers, whatever the machine
     easgd train --method easgd --checkpoint runs/a --resume     go on where that run stands
     """  # noqa: D301 (click wants the \b itself)
@@ -106,12 +109,18 @@ def train(
         click.echo(f"record: {run.save(out)}")
 
 
+def _usual_workers(method: str, center: str) -> int:
+    if kind_of(center).nodes:
+        return 2 * NODES
+    return 2 if method_named(method).exchange else 1
+
+
 def _workers(method: str, center: str, asked: int | None) -> int:
     """p: as asked; under mpiexec as many as the world has, which what is asked must match."""
     from easgd_lib.parallel import mpiexec
 
     if (size := mpiexec.launched_size()) is None:
-        return asked if asked is not None else 1 + bool(method_named(method).exchange)
+        return asked if asked is not None else _usual_workers(method, center)
     from easgd_lib.parallel.world import check_launcher  # starts MPI, in ranks alone
 
     check_launcher()

@@ -65,13 +65,17 @@ class Beside(AtOnce):
 
 
 def answering(
-    center: Any, gradient: Callable[[Any], Any], beside: AtOnce | None = None
+    center: Any,
+    gradient: Callable[[Any], Any],
+    beside: AtOnce | None = None,
+    root: Any = None,
 ) -> Callable[[Request], Any]:
     """What answers a method: pulls and pushes go to `center`, points to `gradient`.
 
     An exchange that is to go on beside the worker goes to `beside`; without one it is over at once.
+    It is with `root`, the root of a tree, if there is one, else with the same center.
     """
-    beside = beside or AtOnce()
+    beside, root = beside or AtOnce(), root or center
 
     def answer(request: Request) -> Any:
         match request:
@@ -80,7 +84,7 @@ def answering(
             case Push(change):
                 return center.push(change)
             case Begin(change):
-                return beside.begin(partial(exchange, center, change))
+                return beside.begin(partial(exchange, root, change))
             case End():
                 return beside.end()
             case Gradient(at):

@@ -19,9 +19,10 @@ from easgd_lib.learning.driving import Beside, carry_out
 from easgd_lib.learning.objectives import ImageClassification
 from easgd_lib.learning.saver import state_of
 from easgd_lib.learning.sources import steps_of
-from easgd_lib.method.algorithms import SGD, Gradient, Request, Step
+from easgd_lib.method.algorithms import SGD, Gradient, Request, Step, protocol_of
 from easgd_lib.method.center import Begin, Center, End, Pull, Push, exchange
 from easgd_lib.method.settings import Settings
+from easgd_lib.method.tree import tie_of, tied
 
 ACTIVITIES = ("compute", "data", "communication")
 LOG_POINTS = 60  # training loss is logged about so often, each the mean since the last
@@ -123,6 +124,7 @@ class Worker:
         self.log: list[LogPoint] = []
         self.snapshots: list[Snapshot] = []
         self.beside = Beside()
+        self.tie = tie_of(protocol_of(settings, method), index, settings.workers)
         self.takes_snapshots: Callable[[], bool] = lambda: index == 0
         self.total_steps = steps_of(settings, len(objective.data.train_labels))
         self._losses: list[float] = []
@@ -160,7 +162,8 @@ class Worker:
                 self.watch.switch("communication")
                 self.center.push(change)
             case Begin(change):
-                self.beside.begin(partial(exchange, self.center, change))
+                root = self.center.root if self.tie else self.center
+                self.beside.begin(partial(exchange, root, change))
             case End():
                 self.watch.switch("communication")
                 return self.beside.end()
@@ -177,7 +180,7 @@ class Worker:
     def step(self) -> Step:
         """One step of the method; afterwards check the loss and take notes."""
         self.watch.switch("compute")
-        yield from self.method.step()
+        yield from tied(self.method.step(), self.tie)
         self.watch.switch(None)
         loss = self.objective.loss
         if not math.isfinite(loss):

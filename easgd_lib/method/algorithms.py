@@ -34,6 +34,7 @@ from easgd_lib.method.center import (
     Begin,
     End,
     ExchangeProtocol,
+    Nodes,
     Pull,
     Push,
     ServerOptimizer,
@@ -403,6 +404,9 @@ def protocol_of(settings: Settings, method: type[SGD] | None = None) -> Exchange
     ['Push', 'Pull']
     """
     method = method or method_of(settings)
-    return ExchangeProtocol(
-        settings.order, method.exchange, method.atomic, method.server_optimizer(settings)
-    )
+    nodes = None
+    if settings.kind.nodes:
+        period = settings.tau_root // settings.tau
+        nodes = Nodes(settings.nodes, settings.alpha_root, period)
+    optimizer = method.server_optimizer(settings)
+    return ExchangeProtocol(settings.order, method.exchange, method.atomic, optimizer, nodes=nodes)

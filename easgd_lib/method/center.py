@@ -12,6 +12,8 @@ center      x̃ is                                 asynchronous exchanges
 `window`    memory that all ranks share          may overlap; pushes add up
 `server`    on rank 0, which does not train      atomic
 `allreduce` a replica on every rank              none: synchronous only
+`tree`      on rank 0; on every node a center    may overlap; nodes are tied
+            of its own, in shared memory         to x̃ in the background
 =========== ==================================== ===========================
 
 `CENTERS` says so for the program: a new center is one file and one row.
@@ -73,6 +75,36 @@ class ServerOptimizer(NamedTuple):
     shows: int = 0
 
 
+class Nodes(NamedTuple):
+    """How the workers of a tree are grouped, and how the nodes' centers are tied to x̃, the root.
+
+    Attributes
+    ----------
+    number : int
+        Nodes. The workers are dealt out to them in blocks.
+    alpha : float
+        Of a node's exchange with the root; in rows, where all workers are one array.
+    period : int
+        A node exchanges with the root at every so many-th exchange of its first worker.
+
+    >>> [Nodes(2, 0.45, 1).of(worker, 5) for worker in range(5)]
+    [0, 0, 0, 1, 1]
+    """
+
+    number: int
+    alpha: Any
+    period: int
+
+    def of(self, worker: int, workers: int) -> int:
+        """The node of this worker."""
+        return worker * self.number // workers
+
+    def members(self, workers: int) -> list[list[int]]:
+        """The workers of each node; the first of them carries what goes to the root and back."""
+        everybody = range(workers)
+        return [[i for i in everybody if self.of(i, workers) == k] for k in range(self.number)]
+
+
 class ExchangeProtocol(NamedTuple):
     """What a method asks of a center, in words that name no method.
 
@@ -89,6 +121,8 @@ class ExchangeProtocol(NamedTuple):
         What to do with a push; None: add.
     resumed : (state, pushes) or None
         Where the center goes on, in a run that is resumed.
+    nodes : Nodes or None
+        How workers are grouped, where the center is a tree.
 
     >>> ExchangeProtocol().begin(1.0)
     (1.0,)
@@ -99,6 +133,7 @@ class ExchangeProtocol(NamedTuple):
     atomic: bool = True
     optimizer: ServerOptimizer | None = None
     resumed: tuple[State, int] | None = None
+    nodes: Nodes | None = None
 
     def begin(self, start: Any) -> State:
         """The center's state at the start: x̃, and what the optimizer remembers."""
@@ -208,6 +243,9 @@ class CenterKind(NamedTuple):
         Whether every worker has its own x̃: then a center only adds, and a pull is free.
     forgiving : bool
         Whether the others can go on when a worker dies.
+    nodes : bool
+        Whether workers are grouped into nodes, each with a center of its own. Such a center
+        has no checkpoints.
     link : {"window", "server"} or None
         What a message of it costs under the virtual clock: memory that is shared, or a message
         to another rank. None: the clock cannot imitate it.
@@ -222,6 +260,7 @@ class CenterKind(NamedTuple):
     orders: tuple[str, ...] = ORDERS
     replicas: bool = False
     forgiving: bool = False
+    nodes: bool = False
     link: str | None = None
 
     @property
@@ -242,6 +281,9 @@ CENTERS = {
         replicas=True,
         forgiving=True,
         link="server",
+    ),
+    "tree": CenterKind(
+        f"{_FILES}.tree:connect", f"{_FILES}.tree:serve", atomic=False, nodes=True, link="window"
     ),
     "local": CenterKind(None, link="window"),
 }

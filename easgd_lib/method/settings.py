@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from easgd_lib.errors import SettingsError
+from easgd_lib.method import limits
 from easgd_lib.method.algorithms import JACOBI, VARIANTS, method_named
 from easgd_lib.method.center import ORDERS, CenterKind, kind_of
 from easgd_lib.method.extension import find
@@ -26,6 +27,7 @@ OPTIONAL: dict[str, Any] = {
 # used, and reads None where it is not: by this method, or for this budget.
 LEFT_OUT: Any = None
 SNAPSHOTS = 12
+NODES = 2
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class Settings:
     - ``beta_per="exchange"`` (the authors' code): α = β/p
     - ``beta_per="step"`` (the KTH report; the paper's footnote 8): α = β/(pτ)
     - ρ = α/η
+
+    With the center `tree` p is replaced by the workers on a node, and the nodes are tied to the
+    root by ``alpha_root``, as p would be: β/nodes, or β/(nodes · τ_root).
 
     >>> settings = Settings("easgd", workers=4, eta=0.1, beta=0.8)
     >>> settings.alpha, settings.rho
@@ -59,6 +64,8 @@ class Settings:
     batch_size: int = 64
     data: str = LEFT_OUT  # in `sources.DATASETS`, or your own; left out: MNIST, else the sample
     center: str = "window"  # where x̃ lives: a name in `center.CENTERS`, or "module:attribute"
+    nodes: int = LEFT_OUT  # of center tree, the workers dealt out in blocks (default 2)
+    tau_root: int = LEFT_OUT  # and a node's steps between its exchanges with the root (default τ)
     objective: str | None = None  # "module:attribute"; None: the images' own
     order: str = LEFT_OUT  # of exchanges (default: the center's first, mostly "asynchronous")
     seconds: float = LEFT_OUT  # how long to train: one of the three,
@@ -88,6 +95,8 @@ class Settings:
             self._check_center()
         elif self.workers != 1:
             raise SettingsError(f"{self.method} is sequential", "workers must be 1")
+        if self.kind.nodes:
+            self._check_tree()
         if "alpha" in method.options:
             self._derive_elastic()
             self._guard()
@@ -132,6 +141,8 @@ class Settings:
             ("batch_size", 1),
             ("steps", 1),
             ("threads", 1),
+            ("nodes", 2),
+            ("tau_root", 1),
             ("snapshots", 1),
             ("seed", 0),
         ):
@@ -157,6 +168,9 @@ class Settings:
         for name in (*OPTIONAL, *ELASTIC):
             if getattr(self, name) is not None and name not in used:
                 raise SettingsError(f"{self.method} does not use {name}", "leave it out")
+        for name in ("nodes", "tau_root"):
+            if getattr(self, name) is not None and not self.kind.nodes:
+                raise SettingsError(f"center {self.center} does not use {name}", "leave it out")
         own = self.kind.serve or self.kind.orders != ORDERS
         if not method.exchange and own:
             raise SettingsError(f"{self.method} has no center", f"leave {self.center} out")
@@ -171,6 +185,9 @@ class Settings:
                 self._set(name, value)
         if self.snapshots is None:
             self._set("snapshots", self._usual_snapshots)
+        if self.kind.nodes:
+            self._set("nodes", NODES if self.nodes is None else self.nodes)
+            self._set("tau_root", self.tau if self.tau_root is None else self.tau_root)
 
     @property
     def _usual_snapshots(self) -> int:
@@ -196,10 +213,46 @@ class Settings:
                 "use window, server or local",
             )
 
+    def _check_tree(self):
+        if "alpha" not in method_named(self.method).options:
+            raise SettingsError(
+                f"center tree ties its nodes elastically, and {self.method} has no α",
+                "use easgd or eamsgd, or another center",
+            )
+        if self.variant == "background":
+            raise SettingsError(
+                "the nodes of center tree exchange in the background themselves",
+                "leave variant out",
+            )
+        if self.workers < 2 * self.nodes:
+            raise SettingsError(
+                f"{self.nodes} nodes need {2 * self.nodes} workers or more, not {self.workers}",
+                "a node of one worker is a worker: use center server",
+            )
+        if self.tau_root % self.tau:
+            raise SettingsError(
+                f"tau_root = {self.tau_root} is no multiple of tau = {self.tau}",
+                "a node exchanges with the root after an exchange with its workers",
+            )
+
+    @property
+    def workers_per_node(self) -> int:
+        """The most workers that share one center: all, but for the center `tree`."""
+        return -(-self.workers // (self.nodes or 1))
+
+    @property
+    def alpha_root(self) -> float | None:
+        """The moving rate between a node's center and the root, of the center `tree`."""
+        return None if self.nodes is None else self.beta / self._root_exchanges_per_beta
+
+    @property
+    def _root_exchanges_per_beta(self) -> int:
+        return self.nodes * (self.tau_root if self.beta_per == "step" else 1)
+
     @property
     def _exchanges_per_beta(self) -> int:
         """How many exchanges β is spread over: p, or pτ where β is per step."""
-        return self.workers * (self.tau if self.beta_per == "step" else 1)
+        return self.workers_per_node * (self.tau if self.beta_per == "step" else 1)
 
     def _derive_elastic(self):
         given = [name for name in ELASTIC if getattr(self, name) is not None]
@@ -222,37 +275,26 @@ class Settings:
     @property
     def atomic(self) -> bool:
         """Whether no other push falls between a worker's pull and its push."""
-        if self.order == "synchronous":
+        if self.order == "synchronous" or self.kind.nodes:
             return False
         return self.order == "round_robin" or self.kind.atomic
 
     @property
     def alpha_limit(self) -> float:
-        """The largest stable α of the exchange alone (ηh → 0).
-
-        Atomic exchanges are averages as long as α ≤ 1, whatever the update order.
-
-        Otherwise the worst case is that all p workers pull the same x̃ and stand at the
-        same x. One exchange then multiplies x − x̃ by
-
-        - 1 − (p + 1)α in the old pair's order, and where the step comes first
-          (paper Condition 17 as ηh → 0): α < 2/(p + 1).
-        - 1 − (p + 1)α + kα² where a worker is pulled to the new center and k of the
-          pushes are in it: all p if synchronous, else perhaps its own alone.
+        """The largest stable α of the exchange alone (ηh → 0): see `limits`.
 
         >>> [Settings("easgd", workers=4, center=name).alpha_limit for name in ("window", "server")]
         [0.4, 1.0]
         """
         p = self.workers
+        if self.kind.nodes:
+            per_beta = self._exchanges_per_beta, self._root_exchanges_per_beta
+            return limits.tree(self.workers_per_node, self.nodes, per_beta[0] / per_beta[1])
         if self.atomic:
             return 1.0
         if self.variant != "gauss_seidel":
-            return 2 / (p + 1)
-        k = p if self.order == "synchronous" else 1
-        discriminant = (p + 1) ** 2 - 8 * k
-        if discriminant < 0:  # the factor never reaches −1: it ends where it is 1 again
-            return (p + 1) / k
-        return ((p + 1) - discriminant**0.5) / (2 * k)
+            return limits.overlapping(p)
+        return limits.gauss_seidel(p, p if self.order == "synchronous" else 1)
 
     def _guard(self):
         limit, sign = self.alpha_limit, "≤" if self.atomic else "<"
@@ -285,6 +327,7 @@ class Settings:
             f"{symbol} = {value:g}"
             for symbol, value in (
                 ("τ", self.tau),
+                ("τ_root", self.tau_root),
                 ("δ", self.delta),
                 ("γ", self.gamma),
                 ("a", self.average_rate),
@@ -316,6 +359,10 @@ class Settings:
         centers = {self.center, changes.get("center", self.center)}
         if any(kind_of(name).orders != ORDERS for name in centers):
             values["order"] = None  # which this center decides itself
+        if self.kind.nodes and not kind_of(changes.get("center", self.center)).nodes:
+            values |= {"nodes": None, "tau_root": None}
+        if self.tau_root == self.tau:
+            values["tau_root"] = None  # it follows τ
         return Settings(**(values | changes))
 
     def to_dict(self) -> dict:
@@ -323,6 +370,7 @@ class Settings:
         return asdict(self) | {
             "rho_effective": self.rho_effective,
             "alpha_limit": self.alpha_limit,
+            "alpha_root": self.alpha_root,
         }
 
     @classmethod

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from easgd_lib.errors import SettingsError
 from easgd_lib.learning.checkpoint import CENTER, Checkpoint, numbers
 from easgd_lib.learning.saver import Saver, check_start, identity, newest_whole, pack, read
 from easgd_lib.learning.worker import Worker
@@ -35,6 +36,10 @@ class Resumable:
         self._resumed: Any = None
         if checkpoint is None:
             return
+        if settings.kind.nodes:
+            raise SettingsError(
+                f"center {settings.center} has no checkpoints", "use server, or train without one"
+            )
         checkpoint.prepare(settings)
         world.barrier("the other ranks to look at the checkpoint")
         if world.rank == 0:

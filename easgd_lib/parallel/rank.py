@@ -238,7 +238,7 @@ def _agreement(world: World, worker: Worker, stored: Resumable) -> Callable[[boo
             return over
 
         return alone
-    voters = world.last(settings.workers)
+    voters = world.part(range(world.size - settings.workers, world.size))
     keep_up = getattr(worker.center, "keep_up", lambda: None)
 
     def vote(over: bool) -> bool:

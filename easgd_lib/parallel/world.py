@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
@@ -148,8 +148,8 @@ class World:
         The members found dead, each with its `Loss`.
     """
 
-    def __init__(self, comm, limit: float = WAIT_LIMIT):
-        self.comm, self.limit = comm, limit
+    def __init__(self, comm, limit: float = WAIT_LIMIT, whole: "World | None" = None):
+        self.comm, self.limit, self._of = comm, limit, whole
         self.rank, self.size = comm.rank, comm.size
         self.members = list(range(comm.size))
         self.forgiving = False
@@ -169,11 +169,11 @@ class World:
         group = MPI.COMM_WORLD.group.Incl(list(range(ranks)))
         return cls(blocking(lambda: MPI.COMM_WORLD.Create_group(group), "the other ranks"))
 
-    def last(self, ranks: int) -> "World":
-        """The last `ranks` of these ranks, apart from all other traffic."""
-        group = self.comm.group.Incl(list(range(self.size - ranks, self.size)))
+    def part(self, ranks: Sequence[int]) -> "World":
+        """Some of these ranks, apart from all other traffic. Collective over them alone."""
+        group = self.comm.group.Incl(list(ranks))
         comm = blocking(lambda: self.comm.Create_group(group), "the other ranks")
-        self._parts.append(World(comm, self.limit))
+        self._parts.append(World(comm, self.limit, whole=self))
         return self._parts[-1]
 
     @property
@@ -216,8 +216,8 @@ class World:
             self.check_for_failures()
             if peer is not None and self.members[peer] in self.lost:
                 raise RankLost
-            now = time.monotonic()
-            if now - max(began, self._heard) > limit:
+            now, heard = time.monotonic(), (self._of or self)._heard
+            if now - max(began, heard) > limit:
                 raise MPIError(f"rank {self.rank} waited {limit:.0f} s for {what}: gave up")
             time.sleep(min((now - began) * PAUSE, LONGEST_PAUSE))
 
@@ -373,8 +373,11 @@ class World:
     def check_for_failures(self):
         """Raise `PeerFailed` if another rank has failed and said so; hear the signs of life.
 
-        Of several threads that wait one listens, and all hear of it.
+        Of several threads that wait one listens, and all hear of it. In a part of a world they
+        listen to all of it.
         """
+        if self._of:
+            return self._of.check_for_failures()
         if self._listening.acquire(blocking=False):
             try:
                 self._listen()

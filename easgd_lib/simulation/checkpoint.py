@@ -12,7 +12,8 @@ from easgd_lib.learning.saver import Saver, check_start, identity, pack, read
 from easgd_lib.learning.worker import Worker, state_of_method
 from easgd_lib.method.algorithms import Gradient
 from easgd_lib.method.settings import Settings
-from easgd_lib.simulation.clock import Process, Requests, VirtualCenter
+from easgd_lib.simulation.centers import VirtualCenters
+from easgd_lib.simulation.clock import Process, Requests
 
 OF_PROCESS = ("answer", "asked", "computed", "asked_at")  # what is kept of a `Process`
 
@@ -53,10 +54,10 @@ class Stored:
     """All of a simulated run, to and from a checkpoint."""
 
     def __init__(
-        self, checkpoint: Checkpoint, settings: Settings, center: VirtualCenter,
+        self, checkpoint: Checkpoint, settings: Settings, centers: VirtualCenters,
         processes: list[Process], tapes: list[Tape],
     ):  # fmt: skip
-        self.checkpoint, self.center = checkpoint, center
+        self.checkpoint, self.centers = checkpoint, centers
         self.processes, self.tapes = processes, tapes
         self.start = tapes[0].worker.objective.start
         self.identity = identity(settings, self.start)
@@ -73,15 +74,15 @@ class Stored:
 
     def save(self):
         """Write everything down."""
-        number = self.center.clock.state()["count"]
+        number = self.centers.clock.state()["count"]
         self.saver.save({SIMULATION: (number, self.identity | self.state())})
 
     def state(self) -> dict:
         """Everything that the rest of the run depends on."""
         return {
-            "clock": self.center.clock.state(),
-            "waiting": self.center.state(),
-            "center": self.center.center.state(),
+            "clock": self.centers.clock.state(),
+            "waiting": self.centers.state(),
+            "center": self.centers.evaluated.state(),
             "processes": [
                 {name: getattr(process, name) for name in OF_PROCESS} for process in self.processes
             ],
@@ -97,10 +98,11 @@ class Stored:
             return False
         state = read(self.checkpoint.folder, SIMULATION, max(there))
         check_start(self.checkpoint.folder, state["start"], self.start)
-        self.center.clock.restore(state["clock"])
-        self.center.restore(state["waiting"])
+        self.centers.clock.restore(state["clock"])
+        self.centers.restore(state["waiting"], self.processes)
         vectors, pushes = state["center"]
-        self.center.center.vectors, self.center.center.pushes = tuple(vectors), pushes
+        center = self.centers.evaluated
+        center.vectors, center.pushes = tuple(vectors), pushes
         parts = zip(
             self.processes, self.tapes, state["processes"], state["begun"], state["steps"],
             state["workers"], strict=True,

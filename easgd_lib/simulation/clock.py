@@ -6,7 +6,6 @@ the numbers are exact; only the seconds are a model's (`TimeModel`). Same seed, 
 """
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,10 +18,7 @@ from easgd_lib.errors import SettingsError
 from easgd_lib.method.algorithms import Gradient
 from easgd_lib.method.center import (
     Begin,
-    CenterKind,
     End,
-    ExchangeProtocol,
-    LocalCenter,
     Pull,
     Push,
     kind_of,
@@ -32,6 +28,7 @@ from easgd_lib.values import kind, number, read_json
 # What a time model on disk says of a step, and of a link.
 MEASURED_STEP = ("step", "per_image", "data_per_image", "spread")
 MEASURED_LINK = ("latency", "bandwidth")
+ROOT_LINK = "server"  # that of a node to the root of a tree
 WIDEST = 10.0  # σ of a log-normal factor; a wider one gives steps that take no time
 CALIBRATED = paths.DATA / "time-model.json"
 
@@ -52,6 +49,8 @@ class TimeModel:
         The last so many workers compute so many times slower.
     latency, bandwidth : float
         Of a pull or a push: seconds, and bytes per second.
+    root_latency, root_bandwidth : float
+        The same between a node and the root of a tree.
     """
 
     step: float = 0.001
@@ -62,13 +61,15 @@ class TimeModel:
     slowdown: float = 1.0
     latency: float = 0.0
     bandwidth: float = float("inf")
+    root_latency: float = 0.0
+    root_bandwidth: float = float("inf")
 
     def __post_init__(self):
         for name, value in asdict(self).items():
-            if name != "bandwidth" or value != float("inf"):
+            if "bandwidth" not in name or value != float("inf"):
                 most = WIDEST if name == "spread" else float("inf")
                 number(name, value, 0, most, whole=name == "stragglers")
-        if not (self.step + self.per_image > 0 and self.bandwidth > 0):
+        if not (self.step + self.per_image > 0 and min(self.bandwidth, self.root_bandwidth) > 0):
             raise SettingsError("a step and a bandwidth must be more than 0")
 
     @classmethod
@@ -102,7 +103,12 @@ class TimeModel:
         link = record["links"][link_of(center)]
         kind("a link", link, dict)
         measured = {name: record["step"][name] for name in MEASURED_STEP}
-        return cls(**measured | {name: link[name] for name in MEASURED_LINK})
+        measured |= {name: link[name] for name in MEASURED_LINK}
+        if kind_of(center).nodes:
+            root = record["links"][ROOT_LINK]
+            kind("a link", root, dict)
+            measured |= {f"root_{name}": root[name] for name in MEASURED_LINK}
+        return cls(**measured)
 
     def but(self, **changes) -> "TimeModel":
         """This model with some values changed."""
@@ -116,6 +122,10 @@ class TimeModel:
         return self.but(
             per_image=self.per_image / cores, data_per_image=self.data_per_image / cores
         )
+
+    def to_the_root(self) -> "TimeModel":
+        """The same with the link between the nodes and the root."""
+        return self.but(latency=self.root_latency, bandwidth=self.root_bandwidth)
 
     def message(self, size: float) -> float:
         """Seconds that `size` bytes take, one way."""
@@ -222,6 +232,8 @@ class Process:
         What it waits for; None before it has begun, and when it has ended.
     answer
         What it will be answered, as far as that is known by now.
+    center, ballot : VirtualCenter, Ballot
+        Whom it asks.
     beside : Exchange
         The exchange that goes on while it does.
     """
@@ -239,7 +251,8 @@ class Process:
         self.index = self.number = index
         self.clock, self.requests = clock, requests
         self.gradient, self.data, self.compute, self.note = gradient, data, compute, note
-        self.center: VirtualCenter
+        self.center: Any  # a `centers.VirtualCenter`
+        self.ballot: Ballot
         self.request: Any = None
         self.answer: Any = None
         self.asked = 0  # requests to the center
@@ -266,10 +279,12 @@ class Process:
             match self.request:
                 case Begin(change):
                     self.beside.begin(change)
-                case End() if not self.beside.request:
+                case End() if self.beside.request is None:
                     self.answer = self.beside.pushed
                 case End():
                     return
+                case Vote():
+                    return self.ballot.ask(self)
                 case Gradient(at):
                     return self.compute_gradient(at)
                 case _:
@@ -293,11 +308,20 @@ class Process:
 
 
 class Exchange:
-    """The exchange of one worker that goes on while the worker does; a process of its own."""
+    """The exchange of one worker that goes on while the worker does; a process of its own.
+
+    Attributes
+    ----------
+    center : VirtualCenter
+        Its owner's, or the root of a tree, to which its owner's node is tied.
+    index : int
+        Whose it is in the eyes of this center: a worker, or a node.
+    """
 
     def __init__(self, owner: Process):
         self.owner, self.index = owner, owner.index
         self.number = -1
+        self.center: Any
         self.request: Any = None
         self.answer: Any = None
         self.pushed: Any = None
@@ -307,18 +331,18 @@ class Exchange:
         """The owner goes on at once."""
         self.change = change
         self.request = Pull()
-        self.owner.center.ask(self)
+        self.center.ask(self)
 
     def act(self):
         """Its request to the center is done."""
-        self.owner.center.complete(self)
+        self.center.complete(self)
 
     def answered(self):
         """After the pull comes the push; after the push the owner, if it waits."""
         if isinstance(self.request, Pull):
             self.pushed = self.change(self.answer)
             self.request = Push(self.pushed)
-            self.owner.center.ask(self)
+            self.center.ask(self)
             return
         self.request = None
         if isinstance(self.owner.request, End):
@@ -326,133 +350,21 @@ class Exchange:
             self.owner.answered()
 
 
-class VirtualCenter:
-    """x̃ under the clock. Which requests wait for which is what makes an order, and a center.
+class Ballot:
+    """Where all workers vote whether to stop."""
 
-    - Asynchronous, window: a pull never waits; pushes go one at a time.
-    - Asynchronous, server (and local): atomic exchanges, first come, first served;
-      one request at a time where a gradient falls within the exchange.
-    - Round robin: one exchange at a time, in rank order.
-    - Synchronous: the n-th requests of all workers together, pushes in rank order.
-    """
+    def __init__(self, clock: Clock, workers: int):
+        self.clock, self.workers = clock, workers
+        self.voting: dict[int, Process] = {}
 
-    def __init__(
-        self, clock: Clock, center: LocalCenter, protocol: ExchangeProtocol, kind: CenterKind,
-        times: TimeModel, workers: int, size: int,
-    ):  # fmt: skip
-        self.clock, self.center, self.protocol, self.kind = clock, center, protocol, kind
-        self.times, self.workers, self.size = times, workers, size
-        self.cost = times.message(size)
-        self.processes: list[Any] = []  # by number: workers, and the exchanges beside them
-        self.gathered: set[int] = set()  # waiting for all others to ask
-        self.voting: set[int] = set()  # or to vote
-        self.queue: deque[int] = deque()  # waiting for a turn
-        self.holder: int | None = None  # whose exchange or request is being served
-        self.turn = 0  # round robin: whose exchange is next
-
-    def ask(self, who: Any):
-        if self.protocol.order == "synchronous" or isinstance(who.request, Vote):
-            self._gather(who)
-        elif self.holder == who.number or self._never_waits(who.request):
-            self._carry_out(who)
-        else:
-            self.queue.append(who.number)
-            self._serve_next()
-
-    def _never_waits(self, request: Any) -> bool:
-        free = not self.kind.atomic and self.protocol.order == "asynchronous"
-        return free and isinstance(request, Pull)
-
-    def _serve_next(self):
-        """If the center is free, let in the first in the queue, or the worker whose turn it is."""
-        if self.holder is not None:
+    def ask(self, who: Process):
+        """When the last one has voted, all have their answer."""
+        self.voting[who.number] = who
+        if len(self.voting) < self.workers:
             return
-        for first in self.queue:
-            if self.protocol.order == "asynchronous" or first % self.workers == self.turn:
-                self.queue.remove(first)
-                self.holder = first
-                self._carry_out(self.processes[first])
-                return
-
-    @property
-    def _whole_exchanges(self) -> bool:
-        """Whether a worker keeps the center from its first request to its last."""
-        if self.protocol.order == "round_robin":
-            return True
-        return self.kind.atomic and self.protocol.atomic
-
-    def _carry_out(self, who: Any):
-        """A pull sees x̃ as it is when granted; a push is there when its message is."""
-        who.answer = self.center.pull() if isinstance(who.request, Pull) else None
-        who.asked += 1
-        self.clock.at(self.clock.now + self.cost, who.number)
-
-    def complete(self, who: Any):
-        """The request of this process is done now."""
-        if isinstance(who.request, Push):
-            self.center.push(who.request.change)
-        elif isinstance(who.request, Pull) and self.protocol.order == "synchronous":
-            who.answer = self.center.pull()
-        last = who.asked % len(self.protocol.exchange) == 0
-        if self.holder == who.number and (last or not self._whole_exchanges):
-            self.holder = None
-            self.turn = (self.turn + 1) % self.workers
-            self._serve_next()
-        who.answered()
-
-    def _gather(self, who: Any):
-        vote = isinstance(who.request, Vote)
-        waiting = self.voting if vote else self.gathered
-        waiting.add(who.number)
-        if len(waiting) < self.workers:
-            return
-        everybody = [self.processes[each] for each in sorted(waiting)]
-        waiting.clear()
-        if vote:
-            stop = any(process.request.stop for process in everybody)
-            for process in everybody:
-                process.answer = stop
-                self.clock.at(self.clock.now, process.number)
-            return
+        everybody = [self.voting[each] for each in sorted(self.voting)]
+        self.voting.clear()
+        stop = any(process.request.stop for process in everybody)
         for process in everybody:
-            cost = self._synchronous_cost(process.request, process.index)
-            self.clock.at(self.clock.now + cost, process.number)
-
-    def _synchronous_cost(self, request: Any, worker: int) -> float:
-        """From when all have asked until this worker has its answer."""
-        if self.kind.replicas:
-            pulls = isinstance(request, Pull)
-            return 0.0 if pulls else self.times.allreduce(self.size, self.workers)
-        if not self.kind.atomic and isinstance(request, Pull):
-            return self.cost
-        return (worker + 1) * self.cost
-
-    def state(self) -> dict:
-        """Who waits for what, as plain numbers; x̃ itself is not in it."""
-        return {
-            "gathered": sorted(self.gathered), "voting": sorted(self.voting),
-            "queue": list(self.queue), "holder": self.holder, "turn": self.turn,
-        }  # fmt: skip
-
-    def restore(self, state: dict):
-        """Go on from such a state."""
-        self.gathered, self.voting = set(state["gathered"]), set(state["voting"])
-        self.queue, self.holder, self.turn = deque(state["queue"]), state["holder"], state["turn"]
-
-
-def run(
-    center: VirtualCenter,
-    processes: list[Process],
-    between: Callable[[], None] = lambda: None,
-    *,
-    resumed: bool = False,
-):
-    """Run every process to its end, from the beginning or from where the clock was restored to."""
-    center.processes = [*processes, *(process.beside for process in processes)]
-    for place, process in enumerate(center.processes):
-        process.number = place
-    for process in processes:
-        process.center = center
-        if not resumed:
-            center.clock.at(0.0, process.number)
-    center.clock.run(lambda number: center.processes[number].act(), between)
+            process.answer = stop
+            self.clock.at(self.clock.now, process.number)

@@ -37,7 +37,9 @@ from easgd_lib.method.algorithms import (
 )
 from easgd_lib.method.center import ORDERS, LocalCenter
 from easgd_lib.method.settings import Settings
+from easgd_lib.method.tree import Tie, tie_of, tied
 from easgd_lib.resources import cores
+from easgd_lib.simulation.centers import VirtualCenters
 from easgd_lib.simulation.checkpoint import Stored, Tape
 from easgd_lib.simulation.clock import (
     Clock,
@@ -45,10 +47,8 @@ from easgd_lib.simulation.clock import (
     Requests,
     Span,
     TimeModel,
-    VirtualCenter,
     Vote,
     link_of,
-    run,
 )
 from easgd_lib.simulation.noise import Noise, NormalNoise
 
@@ -149,6 +149,24 @@ class _Together:
             self.center.push(changes.sum(0))
 
 
+class _TogetherOnNodes:
+    """The nodes' centers of a tree, as its workers see them that ask together."""
+
+    def __init__(self, centers: list[LocalCenter], groups: list[list[int]]):
+        self.centers, self.groups = centers, groups
+
+    def pull(self) -> np.ndarray:
+        each = [
+            [center.pull()] * len(group)
+            for center, group in zip(self.centers, self.groups, strict=True)
+        ]
+        return np.concatenate(each)
+
+    def push(self, changes: np.ndarray):
+        for center, group in zip(self.centers, self.groups, strict=True):
+            center.push(changes[group].sum(0))
+
+
 class _Followed:
     """The workers of one trajectory, and what was seen of them."""
 
@@ -160,6 +178,8 @@ class _Followed:
         start = np.atleast_1d(np.asarray(start, dtype=np.float64))
         self.start = np.array(np.broadcast_to(start, (self.p, start.shape[-1])))
         self.center = LocalCenter(self.start.mean(0), self.protocol)
+        self.nodes = self.protocol.nodes
+        self.groups = self.nodes.members(self.p) if self.nodes else [list(range(self.p))]
         self.centers: list[np.ndarray] = []
         self.workers: list[np.ndarray] = []
         self.averages: list[np.ndarray] = []
@@ -172,11 +192,27 @@ class _Followed:
         seed, normal = self.settings.seed, getattr(self.objective, "only_normal", False)
         noise: Any = NormalNoise(seed, self.p, self.steps) if normal else Noise(seed, self.p)
 
-        answer = answering(_Together(self.center), lambda at: self.objective.gradient(at, noise))
+        def gradient(at: np.ndarray) -> np.ndarray:
+            return self.objective.gradient(at, noise)
+
+        root, tie = _Together(self.center), None
+        center: Any = root
+        if self.nodes:
+            carries = np.zeros((self.p, 1))
+            carries[[group[0] for group in self.groups]] = 1  # a force of the others is 0
+            tie = Tie(self.nodes._replace(alpha=self.nodes.alpha * carries))
+            center = _TogetherOnNodes(self._node_centers(), self.groups)
+        answer = answering(center, gradient, root=root)
         self._see([one])
         for _ in range(self.steps):
-            carry_out(one.step(), answer)
+            carry_out(tied(one.step(), tie), answer)
             self._see([one])
+
+    def _node_centers(self) -> list[LocalCenter]:
+        """One a group; without nodes x̃ itself."""
+        if not self.nodes:
+            return [self.center]
+        return [LocalCenter(self.center.pull(), self.protocol) for _ in self.groups]
 
     def _each(self) -> tuple[list[SGD], list[Callable]]:
         """The workers one by one, and the gradient that each of them sees."""
@@ -186,37 +222,52 @@ class _Followed:
 
     def in_turn(self):
         methods, gradients = self._each()
-        answers = [answering(self.center, gradient) for gradient in gradients]
+        centers = [
+            center
+            for center, group in zip(self._node_centers(), self.groups, strict=True)
+            for _ in group
+        ]
+        answers = [
+            answering(center, gradient, root=self.center)
+            for center, gradient in zip(centers, gradients, strict=True)
+        ]
+        ties = self._ties()
         self._see(methods)
         for t in range(self.steps):
-            carry_out(methods[t % self.p].step(), answers[t % self.p])
+            i = t % self.p
+            carry_out(tied(methods[i].step(), ties[i]), answers[i])
             self._see(methods)
+
+    def _ties(self) -> list[Tie | None]:
+        return [tie_of(self.protocol, worker, self.p) for worker in range(self.p)]
 
     def in_virtual_time(self, times: TimeModel):
         methods, gradients = self._each()
-        clock = Clock()
+        clock, size = Clock(), self.start[0].nbytes
+        virtual = VirtualCenters(
+            clock, self.settings, self.protocol, times, self.center.pull(), size
+        )
+        self.center = virtual.evaluated
 
-        def requests(method: SGD) -> Requests:
+        def requests(method: SGD, tie: Tie | None) -> Requests:
             while len(self.centers) <= self.steps:
-                yield from method.step()
+                yield from tied(method.step(), tie)
                 if len(self.centers) <= self.steps:
                     self._see(methods)
                     self.seconds.append(clock.now)
 
         processes = [
             Process(
-                i, clock, requests(method), gradient, times.data_per_image,
+                i, clock, requests(method, tie), gradient, times.data_per_image,
                 times.compute_times(self.settings.seed, i, self.p, images=1), self.spans.append,
             )
-            for i, (method, gradient) in enumerate(zip(methods, gradients, strict=True))
+            for i, (method, gradient, tie) in enumerate(
+                zip(methods, gradients, self._ties(), strict=True)
+            )
         ]  # fmt: skip
-        size = self.start[0].nbytes
         self._see(methods)
         self.seconds.append(0.0)
-        center = VirtualCenter(
-            clock, self.center, self.protocol, self.settings.kind, times, self.p, size
-        )
-        run(center, processes)
+        virtual.run(processes)
 
     def _see(self, methods: list[SGD]):
         if self.keep == "all" or len(self.centers) == self.steps:
@@ -334,25 +385,22 @@ def throughput(settings: Settings, times: TimeModel, seconds: float = 5.0) -> fl
     method, p, images = method_of(settings), settings.workers, settings.batch_size
     protocol, clock, steps = protocol_of(settings), Clock(), count()
 
-    def requests(worker: SGD) -> Requests:
-        yield from worker.step()
+    def requests(worker: SGD, tie: Tie | None) -> Requests:
+        yield from tied(worker.step(), tie)
         while clock.now <= seconds:
             next(steps)
-            yield from worker.step()
+            yield from tied(worker.step(), tie)
 
     processes = [
         Process(
-            i, clock, requests(method(0.0, settings)), lambda at: 0.0,
+            i, clock, requests(method(0.0, settings), tie_of(protocol, i, p)), lambda at: 0.0,
             images * times.data_per_image, times.compute_times(settings.seed, i, p, images),
             lambda span: None,
         )
         for i in range(p)
     ]  # fmt: skip
     size = 4 * models.CONVNET_PARAMETERS
-    center = VirtualCenter(
-        clock, LocalCenter(0.0, protocol), protocol, settings.kind, times, p, size
-    )
-    run(center, processes)
+    VirtualCenters(clock, settings, protocol, times, 0.0, size).run(processes)
     return next(steps) * images / seconds
 
 
@@ -372,17 +420,16 @@ def run_workers(
     protocol = protocol_of(settings, method)
     objectives = [objective_of(settings)(data, settings, i) for i in range(p)]
     start = objectives[0].start
-    center = LocalCenter(start, protocol)
+    virtual = VirtualCenters(clock, settings, protocol, times, start, start.nbytes)
+    center = virtual.evaluated if method.exchange else None
     workers = [
-        Worker(
-            i, settings, objectives[i], method, center if method.exchange else None, report, watch
-        )
+        Worker(i, settings, objectives[i], method, center, report, watch)
         for i, watch in enumerate(watches)
     ]
-    if checkpoint and settings.variant == "background":
+    if checkpoint and (settings.variant == "background" or settings.kind.nodes):
         raise SettingsError(
-            "under the virtual clock the variant background has no checkpoints",
-            "train without one, or on MPI",
+            "under the virtual clock what exchanges in the background has no checkpoints",
+            "train without one, or with another variant or center",
         )
     tapes = [Tape(worker) for worker in workers] if checkpoint else []
     requests = [tape.recorded(_requests_of(tape.worker, tape.begin)) for tape in tapes]
@@ -394,14 +441,13 @@ def run_workers(
         )
         for i in range(p)
     ]  # fmt: skip
-    virtual = VirtualCenter(clock, center, protocol, settings.kind, times, p, start.nbytes)
     if checkpoint is None:
-        run(virtual, processes)
+        virtual.run(processes)
         return workers
     stored = Stored(checkpoint, settings, virtual, processes, tapes)
     try:
         with stored.saver.kept_if_not_finite():
-            run(virtual, processes, stored.save_if_due, resumed=stored.restore())
+            virtual.run(processes, stored.save_if_due, resumed=stored.restore())
         stored.save()
     finally:
         stored.saver.close()

@@ -1,6 +1,6 @@
 """A parameter server: rank 0 owns the center variable x̃, serves the workers and does not train."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import cycle
 from typing import TypeVar
@@ -155,18 +155,24 @@ class Server:
     center : LocalCenter
     channel : MessageChannel, optional
         How vectors travel, the same at both ends.
+    clients : list of int, optional
+        The ranks that exchange; by default all others. The rest only ask for copies.
     """
 
-    def __init__(self, world: World, center: LocalCenter, channel: MessageChannel | None = None):
+    def __init__(
+        self, world: World, center: LocalCenter, channel: MessageChannel | None = None,
+        clients: Sequence[int] | None = None,
+    ):  # fmt: skip
         self.world, self.center, self.protocol = world, center, center.protocol
         self.channel = channel or MessageChannel(world)
         self.buffer = torch.empty_like(center.pull())
         self.workers = set(range(1, world.size))
+        self.clients = clients or range(1, world.size)
         self.tags = [EXCHANGE + place for place in range(len(self.protocol.exchange))]
 
     def run(self) -> Tensor:
         """Serve until every worker is done; returns what is evaluated."""
-        workers, tags = range(1, self.world.size), self.tags
+        workers, tags = self.clients, self.tags
         if self.protocol.order == "asynchronous":
             self._first_come()
         elif self.protocol.order == "round_robin":
