@@ -19,6 +19,7 @@ import click
 
 TUN, NO_HEADER, CREATE = 0x0001, 0x1000, 0x400454CA  # of <linux/if_tun.h>
 NEW_NET = 0x40000000
+FIRST = -15  # niceness: a wire waits for no computation
 LONGEST = 65_000  # bytes of a packet: few and long ones, for each takes a Python's while
 
 
@@ -62,6 +63,7 @@ class End:
 @click.option("--delay", default=1e-3, show_default=True, help="Seconds, one way.")
 def link(first: str, second: str, rate: float, delay: float):
     """Carry packets until interrupted."""
+    os.nice(FIRST)
     ends = End(first, "10.9.0.1", rate, delay), End(second, "10.9.0.2", rate, delay)
     click.echo("up")
     while True:

@@ -1,10 +1,12 @@
 """What the pages outside the notebooks name is there."""
 
+import json
 import re
 
 import pytest
 
-from easgd_lib.paths import ROOT
+import two_hosts
+from easgd_lib.paths import DATA, ROOT
 
 PAGES = (
     "README.md", "CONTRIBUTING.md", "data/README.md", "docs/cluster.md",
@@ -33,3 +35,8 @@ def test_the_makefile_has_the_targets_that_pages_name():
         assert targets
         for target in targets:
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_page_on_clusters_shows_what_two_hosts_measured():
+    record = json.loads((DATA / "two-hosts.json").read_text())
+    assert two_hosts.table(record) in (ROOT / "docs" / "cluster.md").read_text()

@@ -8,6 +8,7 @@ import click
 from easgd_lib.commands.options import Name, new_console, new_table, option
 from easgd_lib.errors import SettingsError
 from easgd_lib.learning.sources import DATASETS
+from easgd_lib.values import number
 
 
 @click.command()
@@ -97,6 +98,48 @@ def peers(rounds: int, steps: int, out: Path):
         table.add_row(name, f"{1000 * took:.2f}")
     new_console().print(table)
     click.echo(f"record: {out}")
+
+
+@benchmark.command()
+@click.option("--workers", default=1024, show_default=True)
+@click.option("--hosts", default=64, show_default=True, help="Computers.")
+@click.option("--gbit", type=float, help="Of the network between them, Gbit/s.")
+@click.option("--delay", type=float, help="One way, milliseconds.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("scale.json"), show_default=True
+)
+def scale(workers: int, hosts: int, gbit: float | None, delay: float | None, out: Path):
+    """What a tree, a server and an all-reduce would do on many computers, by the time model.
+
+    A plan, nothing is measured: the step is the calibrated one, the network what you say. Without
+    --gbit and --delay two networks. The record that comes with the clone is data/scale.json.
+    """
+    from tqdm import tqdm
+
+    from easgd_lib.learning.records import write_atomically
+    from easgd_lib.machine import scale
+    from easgd_lib.paths import make_writable
+
+    make_writable(out.parent)
+    if (gbit is None) != (delay is None):
+        raise SettingsError("give both --gbit and --delay, or neither")
+    networks = scale.NETWORKS
+    if gbit is not None and delay is not None:
+        number("gbit", gbit, 1e-6)
+        number("delay", delay, 0)
+        networks = {f"{gbit:g} Gbit/s, {delay:g} ms": scale.Network(delay / 1000, gbit * 1e9 / 8)}
+    cases = len(networks) * len(scale.KINDS) * len(scale.TAUS)
+    plans = scale.plans(workers, hosts, networks)
+    made = list(tqdm(plans, total=cases, disable=None))
+    record = scale.record(made, workers, hosts, networks)
+    write_atomically(out, json.dumps(record, indent=1).encode())
+    for name in networks:
+        table = new_table(name, *(f"τ = {tau}" for tau in scale.TAUS))
+        for kind in scale.KINDS:
+            found = [plan for plan in made if (plan.network, plan.kind) == (name, kind)]
+            table.add_row(kind, *(f"{plan.relative:.1%}" for plan in found))
+        new_console().print(table)
+    click.echo(f"of the speed of {workers} workers that never exchange; record: {out}")
 
 
 @benchmark.command("time-to-accuracy")

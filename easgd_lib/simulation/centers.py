@@ -35,7 +35,8 @@ class VirtualCenter:
     ):  # fmt: skip
         self.clock, self.center, self.protocol, self.kind = clock, center, protocol, kind
         self.times, self.members, self.size = times, members, size
-        self.cost = times.message(size)
+        far = times.message(size)
+        self.costs = [0.0 if place < times.near else far for place in range(len(members))]
         self.processes: list[Any] = []  # by number: workers, and the exchanges beside them
         self.gathered: set[int] = set()  # waiting for all others to ask
         self.queue: deque[int] = deque()  # waiting for a turn
@@ -77,7 +78,8 @@ class VirtualCenter:
         """A pull sees x̃ as it is when granted; a push is there when its message is."""
         who.answer = self.center.pull() if isinstance(who.request, Pull) else None
         who.asked += 1
-        self.clock.at(self.clock.now + self.cost, who.number)
+        cost = self.costs[self.members.index(who.index)]
+        self.clock.at(self.clock.now + cost, who.number)
 
     def complete(self, who: Any):
         """The request of this process is done now."""
@@ -108,8 +110,8 @@ class VirtualCenter:
             pulls = isinstance(request, Pull)
             return 0.0 if pulls else self.times.allreduce(self.size, len(self.members))
         if not self.kind.atomic and isinstance(request, Pull):
-            return self.cost
-        return (place + 1) * self.cost
+            return self.costs[place]
+        return sum(self.costs[: place + 1])
 
     def state(self) -> dict:
         """Who waits for what, as plain numbers; x̃ itself is not in it."""
@@ -148,9 +150,10 @@ class VirtualCenters:
         p, self.clock = settings.workers, clock
         self.ballot = Ballot(clock, p)
         self.groups = protocol.nodes.members(p) if protocol.nodes else [list(range(p))]
+        inside = times.but(near=0) if protocol.nodes else times
         self.centers = [
             VirtualCenter(
-                clock, LocalCenter(start, protocol), protocol, settings.kind, times, members, size
+                clock, LocalCenter(start, protocol), protocol, settings.kind, inside, members, size
             )
             for members in self.groups
         ]

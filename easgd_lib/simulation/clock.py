@@ -29,6 +29,7 @@ from easgd_lib.values import kind, number, read_json
 MEASURED_STEP = ("step", "per_image", "data_per_image", "spread")
 MEASURED_LINK = ("latency", "bandwidth")
 ROOT_LINK = "server"  # that of a node to the root of a tree
+WHOLE = ("stragglers", "near", "per_host")
 WIDEST = 10.0  # σ of a log-normal factor; a wider one gives steps that take no time
 CALIBRATED = paths.DATA / "time-model.json"
 
@@ -51,6 +52,11 @@ class TimeModel:
         Of a pull or a push: seconds, and bytes per second.
     root_latency, root_bandwidth : float
         The same between a node and the root of a tree.
+    near : int
+        The first so many workers are on the server's computer, where a message takes no time; of
+        a tree the first so many nodes.
+    per_host : int
+        Workers on one computer, in which an all-reduce takes no time.
     """
 
     step: float = 0.001
@@ -63,12 +69,14 @@ class TimeModel:
     bandwidth: float = float("inf")
     root_latency: float = 0.0
     root_bandwidth: float = float("inf")
+    near: int = 0
+    per_host: int = 1
 
     def __post_init__(self):
         for name, value in asdict(self).items():
             if "bandwidth" not in name or value != float("inf"):
                 most = WIDEST if name == "spread" else float("inf")
-                number(name, value, 0, most, whole=name == "stragglers")
+                number(name, value, 0, most, whole=name in WHOLE)
         if not (self.step + self.per_image > 0 and min(self.bandwidth, self.root_bandwidth) > 0):
             raise SettingsError("a step and a bandwidth must be more than 0")
 
@@ -132,8 +140,9 @@ class TimeModel:
         return self.latency + size / self.bandwidth
 
     def allreduce(self, size: int, p: int) -> float:
-        """Seconds of a ring all-reduce over p workers: 2(p − 1) messages of size/p bytes."""
-        return 2 * (p - 1) * self.message(size / p)
+        """Seconds of a ring all-reduce over n computers: 2(n − 1) messages of size/n bytes."""
+        n = -(-p // self.per_host)
+        return 2 * (n - 1) * self.message(size / n)
 
     def compute_times(self, seed: int, worker: int, workers: int, images: int) -> Iterator[float]:
         """The compute times of one worker's steps, endless. Its own source of randomness."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from easgd_lib import figures, theory
 from easgd_lib.figures import Drawn
-from easgd_lib.reproduction.figures import network, peers
+from easgd_lib.reproduction.figures import network, peers, scale
 from easgd_lib.reproduction.figures import theory as theory_figures
 
 
@@ -48,6 +48,7 @@ ALL: dict[str, Callable[[], Drawn]] = {
     "paper-figure1": figure_1,
     "paper-figure5": figure_5,
     "peers": peers.peers,
+    "scale": scale.scale,
 }
 
 
