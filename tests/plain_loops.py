@@ -9,7 +9,22 @@ from math import sqrt
 class PlainLoops:
     """p workers on h x²/2 − noise; `move(active)` is one step of these workers, together."""
 
-    def __init__(self, method, variant, x, center, eta, gamma, h, tau, alpha, delta, rate, noise):
+    def __init__(
+        self,
+        method,
+        variant,
+        x,
+        center,
+        eta,
+        gamma,
+        h,
+        tau,
+        alpha,
+        delta,
+        rate,
+        noise,
+        outer=(1, 0),
+    ):
         self.method, self.variant = method, variant
         self.x, self.center, self.average = list(x), center, center
         p = len(self.x)
@@ -18,6 +33,8 @@ class PlainLoops:
         self.owed = [0.0] * p  # the force that a worker has not felt yet
         self.eta, self.gamma, self.h, self.tau = eta, gamma, h, tau
         self.alpha, self.delta, self.rate, self.noise = alpha, delta, rate, noise
+        self.outer_rate, self.mu = outer
+        self.u, self.round_start = 0.0, list(x)
 
     def g(self, i, at):
         return self.h * at - self.noise(i)
@@ -28,6 +45,14 @@ class PlainLoops:
     def move(self, active):
         if self.method in ("sgd", "asgd", "mvasgd", "msgd"):
             self.alone()
+        elif self.method == "lookahead":
+            self.lookahead()
+        elif self.method in ("local_sgd", "slowmo", "diloco"):
+            self.rounds()
+        elif self.method == "async_diloco":
+            self.async_diloco(active)
+        elif self.method.startswith("allreduce"):
+            self.allreduce()
         elif "downpour" in self.method:
             (self.mdownpour if self.method == "mdownpour" else self.downpour)(active)
         elif self.variant == "background":
@@ -103,3 +128,56 @@ class PlainLoops:
         else:
             self.x[0] -= eta * self.g(0, self.x[0])
         self.center = self.x[0]
+
+    def momentum_step(self, i):
+        eta = self.eta_of(i)
+        self.v[i] = self.delta * self.v[i] - eta * self.g(i, self.x[i] + self.delta * self.v[i])
+        self.x[i] += self.v[i]
+
+    def lookahead(self):
+        if self.clock[0] == 0:
+            self.average = self.x[0]
+        elif self.clock[0] % self.tau == 0:
+            self.average += self.outer_rate * (self.x[0] - self.average)
+            self.x[0] = self.average
+        self.momentum_step(0)
+        self.center = self.x[0]
+
+    def rounds(self):
+        """All go on from a new center, which moves by what the mean has moved."""
+        t, p = self.clock[0], len(self.x)
+        if t and t % self.tau == 0:
+            drift = self.center - sum(self.x) / p
+            if self.method == "local_sgd":
+                self.center -= drift
+            elif self.method == "slowmo":
+                eta = self.eta / sqrt(1 + self.gamma * (t - 1))
+                self.u = self.mu * self.u + drift / eta
+                self.center -= self.outer_rate * eta * self.u
+            else:
+                self.u = self.mu * self.u + drift
+                self.center -= self.outer_rate * (drift + self.mu * self.u)
+        if t % self.tau == 0:
+            self.x = [self.center] * p
+        for i in range(p):
+            self.momentum_step(i)
+
+    def async_diloco(self, active):
+        due = [i for i in active if self.clock[i] % self.tau == 0]
+        for i in due:
+            drift = self.round_start[i] - self.x[i]
+            self.u = self.mu * self.u + drift
+            self.center -= self.outer_rate * (drift + self.mu * self.u)
+        for i in due:
+            self.x[i] = self.round_start[i] = self.center
+        for i in active:
+            self.momentum_step(i)
+
+    def allreduce(self):
+        """All stand at x̃, and see one gradient: the mean of theirs."""
+        p, delta = len(self.x), self.delta if self.method == "allreduce_msgd" else 0.0
+        at = self.center + delta * self.u
+        mean = sum(self.g(i, at) for i in range(p)) / p
+        self.x = [self.center] * p
+        self.u = delta * self.u - self.eta_of(0) * mean
+        self.center += self.u

@@ -40,21 +40,24 @@ MAY_IMPORT = {
     },
     "commands": {
         "errors", "learning", "machine", "method", "metrics", "parallel", "paths", "progress",
-        "reproduction", "simulation",
+        "reproduction", "simulation", "values",
     },
+    "optim": {"errors", "learning", "method", "parallel"},
     "__main__": {"commands", "errors", "parallel"},
 }  # fmt: skip
 LONGEST_CHAIN = 10  # parts, from the command line down
 LONGEST_FILE = 300  # lines
 LONGER = {
-    "method/settings.py": 350,
-    "simulation/clock.py": 460,
-    "simulation/simulate.py": 460,
-    "method/algorithms.py": 410,
+    "method/settings.py": 425,
+    "method/center.py": 310,
+    "method/rules.py": 320,
+    "simulation/clock.py": 380,
+    "method/algorithms.py": 340,
+    "optim/optimizer.py": 320,
     "learning/records.py": 340,
     "theory/stability.py": 320,
     "parallel/engines.py": 430,
-    "parallel/world.py": 420,
+    "parallel/world.py": 425,
     "reproduction/claims/kth.py": 400,
     "reproduction/claims/paper.py": 400,
     "reproduction/figures/kth.py": 350,
@@ -63,15 +66,17 @@ LONGER = {
 # Modules that `easgd_lib.<tab>` does not show: parts of what it shows, or of the command line.
 INTERNAL = {
     "__main__", "commands", "conformance", "learning", "learning.checkpoint", "learning.pointless",
-    "learning.precision", "learning.saver", "machine", "machine.peers", "machine.race", "method",
-    "method.extension", "parallel", "parallel.allocation", "parallel.calls",
+    "learning.precision", "learning.saver", "machine", "machine.peers", "machine.race",
+    "machine.scale", "method", "method.extension", "method.family", "method.limits",
+    "method.sequential", "method.tree", "optim", "parallel", "parallel.allocation",
+    "parallel.calls",
     "parallel.centers", "parallel.checkpoints", "parallel.engine",
     "parallel.launcher", "parallel.mpiexec", "parallel.rank", "parallel.watchdog",
     "parallel.world", "reproduction", "reproduction.figures", "reproduction.redraw",
     "reproduction.reproduce", "resources", "simulation", "simulation.checkpoint", "values",
-    "simulation.noise",
+    "simulation.noise", "simulation.centers", "simulation.predict", "simulation.trajectory",
 }  # fmt: skip
-SHOWN_WHOLE = ("commands", "theory", "figures", "parallel.centers", "reproduction.claims",
+SHOWN_WHOLE = ("commands", "optim", "theory", "figures", "parallel.centers", "reproduction.claims",
                "reproduction.experiments", "reproduction.kth", "reproduction.figures")  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from easgd_lib import Settings, datasets, simulate
 from easgd_lib.errors import SettingsError
 from easgd_lib.learning.objectives import Quadratic
+from easgd_lib.method import limits
 from easgd_lib.method.algorithms import METHODS, VARIANTS
 from easgd_lib.simulation.clock import TimeModel
 from plain_loops import PlainLoops
@@ -24,14 +25,17 @@ CASES = [
 def test_a_trajectory_is_that_of_plain_loops(method, variant, data):
     options = METHODS[method].options
     p = data.draw(st.integers(1, 5)) if METHODS[method].exchange else 1
-    order = data.draw(st.sampled_from(["synchronous", "round_robin"]))
+    fixed = [o for o in ("synchronous", "round_robin") if o in METHODS[method].orders]
+    order = data.draw(st.sampled_from(fixed))
     eta, h = data.draw(st.floats(0.01, 0.5)), data.draw(st.floats(0.1, 1.5))
     gamma, seed = data.draw(st.sampled_from([0.0, 0.3])), data.draw(st.integers(0, 99))
     drawn = {
-        "tau": 1 if method == "mdownpour" else data.draw(st.integers(1, 5)),
+        "tau": 1 if METHODS[method].every_step else data.draw(st.integers(1, 5)),
         "alpha": data.draw(st.floats(0.0, 0.9)) * 2 / (p + 1),
         "delta": data.draw(st.floats(0.0, 0.95)),
         "average_rate": data.draw(st.floats(0.01, 1.0)),
+        "outer_rate": data.draw(st.floats(0.1, 1.5)),
+        "outer_momentum": data.draw(st.floats(0.0, 0.9)),
     }
     used = {name: value for name, value in drawn.items() if name in options}
     start = np.random.default_rng(seed).normal(size=(p, 1))
@@ -45,6 +49,7 @@ def test_a_trajectory_is_that_of_plain_loops(method, variant, data):
     loops = PlainLoops(
         method, variant, start[:, 0], start.mean(), eta, gamma, h, drawn["tau"], drawn["alpha"],
         drawn["delta"], drawn["average_rate"], lambda i: 0.3 * rng[i].standard_normal(),
+        outer=(drawn["outer_rate"], drawn["outer_momentum"]),
     )  # fmt: skip
     for t in range(40):
         loops.move(list(range(p)) if order == "synchronous" else [t % p])
@@ -53,7 +58,7 @@ def test_a_trajectory_is_that_of_plain_loops(method, variant, data):
         assert np.allclose(path.center[t + 1, 0], loops.center, rtol=0, atol=1e-10 * scale)
         if path.average is not None:
             assert np.allclose(path.average[t + 1, 0], loops.average, rtol=0, atol=1e-10 * scale)
-    averaging = ("asgd", "mvasgd", "adownpour", "mvadownpour")
+    averaging = ("asgd", "mvasgd", "adownpour", "mvadownpour", "lookahead")
     assert (path.average is not None) == (method in averaging)
 
 
@@ -156,3 +161,103 @@ def test_an_asynchronous_trajectory_needs_a_time_model():
         simulate.trajectory(settings, Quadratic(), 1.0, 3)
     with pytest.raises(SettingsError, match="only for it"):
         simulate.trajectory(settings, Quadratic(), 1.0, 3, "synchronous", times=TimeModel())
+
+
+# The family: which is a special case of which.
+
+
+def same(one, other):
+    assert np.allclose(one.center, other.center, rtol=0, atol=1e-12)
+    assert np.allclose(one.workers, other.workers, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("method", "outer"),
+    [
+        ("slowmo", {"outer_rate": 1.0, "outer_momentum": 0.0}),
+        ("diloco", {"outer_rate": 1.0, "outer_momentum": 0.0}),
+    ],
+)
+def test_without_an_outer_optimizer_it_is_local_sgd(method, outer):
+    common = {"p": 3, "tau": 4, "delta": 0.5, "eta": 0.1}
+    same(follow(method, **common, **outer), follow("local_sgd", **common))
+
+
+def test_local_sgd_at_every_step_is_sgd_on_all_batches():
+    """Also number for number what averaging every gradient gives: one step later in x̃."""
+    local = follow("local_sgd", p=3, tau=1, eta=0.1, steps=31)
+    reduced = follow("allreduce_sgd", p=3, eta=0.1, steps=30)
+    assert np.allclose(local.center[1:], reduced.center, rtol=0, atol=1e-12)
+
+
+def test_local_sgd_is_a_pull_all_the_way_and_a_push_of_a_pth_of_it():
+    """Elastic averaging with α = 1/p for the center and 1 for the worker: to the new center."""
+    p, tau, eta, h = 3, 2, 0.1, 0.8
+    path = follow("local_sgd", p=p, tau=tau, eta=eta, sigma=0.0, h=h, start=[[1.0], [2.0], [4.0]])
+    x, center = np.array([1.0, 2.0, 4.0]), 7 / 3
+    for t in range(30):
+        if t % tau == 0:
+            center = center + sum((each - center) / p for each in x)
+            x = x - 1.0 * (x - center)
+        x = x - eta * h * x
+        assert np.allclose(path.workers[t + 1, :, 0], x, rtol=0, atol=1e-12) or t < tau
+
+
+def test_lookahead_is_one_worker_of_the_family():
+    """As SlowMo with p = 1 and no slow momentum; z is then the center."""
+    alone = follow("lookahead", tau=3, eta=0.1, delta=0.5, outer_rate=0.4)
+    center = follow("slowmo", tau=3, eta=0.1, delta=0.5, outer_rate=0.4, outer_momentum=0.0)
+    assert np.allclose(alone.average, center.center, rtol=0, atol=1e-12)
+    assert np.allclose(alone.workers, center.workers, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", ["synchronous", "round_robin"])
+def test_asynchronous_diloco_without_an_outer_optimizer_is_downpour(order):
+    common = {"p": 3, "tau": 4, "eta": 0.05, "order": order}
+    plain = follow("async_diloco", **common, outer_rate=1.0, outer_momentum=0.0)
+    same(plain, follow("downpour", **common))
+
+
+def test_diloco_asynchronous_with_one_worker_is_diloco():
+    common = {"tau": 4, "eta": 0.05}
+    same(follow("async_diloco", **common), follow("diloco", **common))
+
+
+def test_allreduce_with_one_worker_is_sequential():
+    msgd = follow("msgd", eta=0.1, delta=0.7, steps=31)
+    assert np.allclose(
+        follow("allreduce_msgd", eta=0.1, delta=0.7).center, msgd.center[:31], atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "momentum"), [("slowmo", 0.6), ("diloco", 0.9), ("lookahead", 0)]
+)
+def test_beyond_its_limit_an_outer_rate_blows_up(method, momentum):
+    """Rounds so long that each ends at the minimum: the worst case that the limit is for."""
+    own = {} if method == "lookahead" else {"outer_momentum": momentum}
+    limit = limits.outer_rate(momentum, nesterov=method == "diloco")
+
+    def last(rate):
+        path = follow(
+            method, p=1 if method == "lookahead" else 2, tau=40, eta=0.9, h=1.0, sigma=0.0,
+            steps=4001, outer_rate=rate, allow_unstable=True, **own,
+        )  # fmt: skip
+        return abs(path.center[-2, 0]) if method != "lookahead" else abs(path.average[-1, 0])
+
+    assert last(0.9 * limit) < 1
+    assert last(1.1 * limit) > 1e3
+    with pytest.raises(SettingsError, match="outer_rate"):
+        Settings(method, workers=1, outer_rate=limit, **own)
+
+
+@pytest.mark.parametrize("method", ["local_sgd", "slowmo", "diloco", "allreduce_sgd"])
+def test_methods_that_wait_for_one_another_know_no_other_order(method):
+    assert Settings(method, workers=2).order == "synchronous"
+    with pytest.raises(SettingsError, match="knows no asynchronous order"):
+        Settings(method, workers=2, order="asynchronous")
+
+
+def test_slow_momentum_needs_a_rate():
+    with pytest.raises(SettingsError, match="eta must be more than 0"):
+        Settings("slowmo", eta=0.0)

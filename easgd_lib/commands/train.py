@@ -20,14 +20,18 @@ from easgd_lib.method.settings import NODES, Settings
 @click.option(
     "--workers", type=int, help="p.  [1 for sequential methods, else 2; tree: 4; all of mpiexec's]"
 )
-@option("--tau", int, "τ, local steps between exchanges.  [10]")
+@option("--tau", int, "τ, local steps between exchanges.  [10; allreduce_sgd, mdownpour: 1]")
 @option("--eta", float, "η, learning rate.")
 @option("--alpha", float, "α, moving rate of one exchange. Give one of α, β, ρ.")
 @option("--beta", float, "β: α = β/p, or as --beta-per says.  [0.9]")
 @option("--rho", float, "ρ = α/η.")
 @option("--beta-per", choices.BETA_PER, "exchange: α = β/p. step: α = β/(pτ).  [exchange]")
 @option("--variant", tuple(VARIANTS), "Update order of an exchange.  [jacobi: the paper's]")
-@option("--delta", float, "δ, Nesterov momentum.  [0.9]")
+@option("--delta", float, "δ, Nesterov momentum.  [0.9; local_sgd and kin: 0]")
+@option(
+    "--outer-rate", float, "a, of slowmo's, diloco's and lookahead's outer step.  [1, 0.7, 0.5]"
+)
+@option("--outer-momentum", float, "Of the outer step of slowmo and diloco.  [0.5, 0.9]")
 @option("--average-rate", float, "a, of the moving averages mvasgd, mvadownpour.  [0.001]")
 @option("--gamma", float, "γ, decay η/(1 + γt)^½.")
 @option("--batch-size", int, "Images per gradient.")

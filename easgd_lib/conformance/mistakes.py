@@ -88,6 +88,6 @@ class ForceInVelocity(EAMSGD):
 
     def step(self) -> Step:
         force = (yield from self.force()) if self.exchange_is_due else 0.0
-        gradient = yield Gradient(self.look_ahead())
+        gradient = yield Gradient(self.point)
         self.x = self.x + self.accelerate(gradient + force / self.eta)
         self.t += 1

@@ -1,10 +1,7 @@
 """The methods: which rule a worker applies when. Each `step` reads like its algorithm box.
 
-A step is a generator. It *asks* for what it needs, a pull of the center variable x̃, a push
-of a change, a gradient at some point, and its driver answers: a worker on MPI (`worker.py`)
-or the simulator (`simulate.py`). Steps are sans-I/O, in h11's word: each box is written
-once, and a method cannot know where the center lives or what a second is. τ is the
-communication period, α the moving rate.
+What a step is says `sequential`, where those of one worker are too; EASGD's descendants are in
+`family`. τ is the communication period, α the moving rate.
 
 Which x the gradient sees, and what x̃ gains:
 
@@ -24,9 +21,8 @@ A leading `a` or `mva` adds a running or moving average z of what is evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from easgd_lib.errors import SettingsError
 from easgd_lib.method import rules
@@ -41,114 +37,29 @@ from easgd_lib.method.center import (
     State,
 )
 from easgd_lib.method.extension import find
+from easgd_lib.method.family import (
+    AllreduceMSGD,
+    AllreduceSGD,
+    AsyncDiLoCo,
+    DiLoCo,
+    LocalSGD,
+    SlowMo,
+)
+from easgd_lib.method.sequential import (
+    ASGD,
+    MSGD,
+    MVASGD,
+    SGD,
+    Gradient,
+    Lookahead,
+    Request,
+    Step,
+)
 
 if TYPE_CHECKING:
     from easgd_lib.method.settings import Settings
 
-
-class Gradient(NamedTuple):
-    """Asks for a stochastic gradient at this point; a fresh batch every time."""
-
-    at: Any
-
-
-Request = Pull | Push | Begin | End | Gradient
-Step = Generator[Request, Any, None]
-
-
-class SGD:
-    """Sequential SGD, eq. (3). The gradient sees the current x; it is its own center.
-
-    >>> from easgd_lib.method.settings import Settings
-    >>> next(SGD(1.0, Settings("sgd")).step())
-    Gradient(at=1.0)
-    """
-
-    options: ClassVar[set[str]] = set()  # those of `Settings` that not every method uses
-    exchange: tuple[type, ...] = ()
-    atomic = True  # no gradient falls within an exchange
-
-    def __init__(self, x, settings: Settings):
-        self.x = x
-        self.t = 0
-        self.settings = settings
-
-    @classmethod
-    def server_optimizer(cls, settings: Settings) -> ServerOptimizer | None:
-        """What the center does with a push; None: it adds."""
-        return None
-
-    @property
-    def evaluated(self):
-        """What a method without a center offers for evaluation."""
-        return self.x
-
-    @property
-    def eta(self) -> float:
-        return rules.learning_rate(self.settings.eta, self.settings.gamma, self.t)
-
-    @property
-    def exchange_is_due(self) -> bool:
-        """τ divides t, the worker's own step, counted from 0."""
-        return self.t % self.settings.tau == 0
-
-    def step(self) -> Step:
-        gradient = yield Gradient(self.x)
-        self.x = rules.sgd_step(self.x, gradient, self.eta)
-        self.t += 1
-
-
-class ASGD(SGD):
-    """SGD; evaluated is z, the mean of x_0 … x_t (paper section 5)."""
-
-    def __init__(self, x, settings: Settings):
-        super().__init__(x, settings)
-        self.average = x
-
-    @property
-    def evaluated(self):
-        return self.average
-
-    def rate(self) -> float:
-        return rules.uniform_rate(self.t)
-
-    def step(self) -> Step:
-        self.average = rules.moving_average(self.average, self.x, self.rate())
-        yield from super().step()
-
-
-class MVASGD(ASGD):
-    """SGD; evaluated is z, which follows x with a constant rate a (paper section 5)."""
-
-    options: ClassVar[set[str]] = {"average_rate"}
-
-    def rate(self) -> float:
-        return self.settings.average_rate
-
-
-class MSGD(SGD):
-    """Sequential SGD with Nesterov's momentum. The gradient sees x + δv."""
-
-    options: ClassVar[set[str]] = {"delta"}
-
-    def __init__(self, x, settings: Settings):
-        super().__init__(x, settings)
-        self.velocity = rules.zeros_like(x)
-
-    def look_ahead(self):
-        return rules.look_ahead(self.x, self.velocity, self.settings.delta)
-
-    def accelerate(self, gradient):
-        """v ← δv − ηg, and returned."""
-        self.velocity = rules.nesterov_velocity(
-            self.velocity, gradient, self.eta, self.settings.delta
-        )
-        return self.velocity
-
-    def step(self) -> Step:
-        gradient = yield Gradient(self.look_ahead())
-        self.x = rules.msgd_step(self.x, self.accelerate(gradient))
-        self.t += 1
+__all__ = ["ASGD", "MSGD", "MVASGD", "SGD", "Gradient", "Lookahead", "Request", "Step"]
 
 
 class EASGD(SGD):
@@ -173,7 +84,7 @@ class EASGD(SGD):
 
     def step(self) -> Step:
         force = (yield from self.force()) if self.exchange_is_due else 0.0
-        gradient = yield Gradient(self.x)
+        gradient = yield Gradient(self.point)
         self.x = rules.easgd_step(self.x, gradient, force, self.eta)
         self.t += 1
 
@@ -188,7 +99,7 @@ class EAMSGD(EASGD, MSGD):
 
     def step(self) -> Step:
         force = (yield from self.force()) if self.exchange_is_due else 0.0
-        gradient = yield Gradient(self.look_ahead())
+        gradient = yield Gradient(self.point)
         self.x = rules.eamsgd_step(self.x, self.accelerate(gradient), force)
         self.t += 1
 
@@ -240,6 +151,8 @@ class Background(EASGD):
     of it. On h x²/2 they multiply x by (1 − ηh)^τ before the force comes, not after it.
     """
 
+    moves_first = True
+
     def __init__(self, x, settings: Settings):
         super().__init__(x, settings)
         self.begun = False
@@ -265,6 +178,7 @@ class DOWNPOUR(SGD):
 
     options: ClassVar[set[str]] = {"tau"}
     exchange: tuple[type, ...] = (Push, Pull)
+    moves_first = True
 
     def __init__(self, x, settings: Settings):
         super().__init__(x, settings)
@@ -315,8 +229,10 @@ class MDOWNPOUR(SGD):
     """
 
     options: ClassVar[set[str]] = {"tau", "delta"}
+    defaults: ClassVar[dict[str, Any]] = {"tau": 1}
     exchange: tuple[type, ...] = (Pull, Push)
     atomic = False
+    every_step = moves_first = True
 
     @classmethod
     def server_optimizer(cls, settings: Settings) -> ServerOptimizer:
@@ -327,7 +243,8 @@ class MDOWNPOUR(SGD):
         return ServerOptimizer(begin=lambda start: (start, rules.zeros_like(start)), absorb=absorb)
 
     def step(self) -> Step:
-        self.x = rules.restart(self.x, (yield Pull()))
+        if self.exchange_is_due:
+            self.x = rules.restart(self.x, (yield Pull()))
         gradient = yield Gradient(self.x)
         yield Push(-self.eta * gradient)
         self.t += 1
@@ -336,6 +253,14 @@ class MDOWNPOUR(SGD):
 METHODS: dict[str, type[SGD]] = {
     cls.__name__.lower(): cls
     for cls in (SGD, MSGD, ASGD, MVASGD, EASGD, EAMSGD, DOWNPOUR, ADOWNPOUR, MVADOWNPOUR, MDOWNPOUR)
+} | {
+    "lookahead": Lookahead,
+    "local_sgd": LocalSGD,
+    "slowmo": SlowMo,
+    "diloco": DiLoCo,
+    "async_diloco": AsyncDiLoCo,
+    "allreduce_sgd": AllreduceSGD,
+    "allreduce_msgd": AllreduceMSGD,
 }
 JACOBI = "jacobi"
 VARIANTS: dict[str, dict[str, type[SGD]]] = {
@@ -383,7 +308,7 @@ def evaluates_x(settings: Settings) -> bool:
     [True, False, False]
     """
     method = method_of(settings)
-    return not (method.exchange or issubclass(method, ASGD))
+    return not method.exchange and method.evaluated is SGD.evaluated
 
 
 def worker_too(settings: Settings) -> bool:

@@ -32,6 +32,18 @@ def gauss_seidel(p: int, pushes: int) -> float:
     return ((p + 1) - discriminant**0.5) / (2 * k)
 
 
+def outer_rate(momentum: float, *, nesterov: bool) -> float:
+    """The largest stable outer rate, where the workers' mean is a long round's minimum.
+
+    Then Δ = x̃ − x*, and the outer optimizer minimizes ½ Δ²: a < 2(1 + μ) with heavy-ball
+    momentum, a < 2(1 + μ)/(1 + 2μ) with Nesterov's. After a shorter round Δ is smaller.
+
+    >>> outer_rate(0.5, nesterov=False), outer_rate(0.5, nesterov=True)
+    (3.0, 1.5)
+    """
+    return 2 * (1 + momentum) / ((1 + 2 * momentum) if nesterov else 1)
+
+
 def tree(n: int, nodes: int, ratio: float) -> float:
     """Of n workers a node, and K nodes tied to a root by r = α · ratio, a force that comes late.
 

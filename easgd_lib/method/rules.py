@@ -213,6 +213,75 @@ def uniform_rate(t: int) -> float:
     return 1 / (t + 1)
 
 
+def share_of_mean(x: Vector, center: Vector, p: int) -> Vector:
+    """(x^i − x̃)/p: what p workers push that together move x̃ to their mean (local SGD).
+
+    Stich 2019, arXiv:1805.09767, Algorithm 1: x ← (1/p) Σ x^i at every τ-th step.
+    Vectors and result: (d,) or (p, d).
+
+    >>> 1.0 + sum(share_of_mean(x, 1.0, 2) for x in (2.0, 4.0))
+    3.0
+    """
+    return (x - center) / p
+
+
+def slowmo_step(
+    center: Vector, mean: Vector, momentum: Vector, eta: float, rate: float, slow: float
+) -> Vector:
+    """u ← βu + (x̃ − x̄)/η;  x̃ ← x̃ − a η u, x̄ the workers' mean. Returns x̃; linear in x̄.
+
+    Wang et al. 2020 (SlowMo, arXiv:1910.00643), Algorithm 1: their α is the outer rate a, their
+    γ is η, and β the outer momentum. With a = 1 and β = 0 it is local SGD.
+    Vectors and result: (d,) or (p, d).
+
+    >>> slowmo_step(1.0, 0.5, 0.0, 0.5, 1.0, 0.0), slowmo_step(1.0, 0.5, 1.0, 0.5, 1.0, 0.5)
+    (0.5, 0.25)
+    """
+    return center - rate * (eta * slow * momentum + (center - mean))
+
+
+def slowmo_momentum(before: Vector, after: Vector, eta: float, rate: float) -> Vector:
+    """The u of the step that moved x̃ so: (x̃ − x̃')/(aη). Every worker knows both.
+
+    Vectors and result: (d,) or (p, d).
+
+    >>> slowmo_momentum(1.0, 0.25, 0.5, 1.0)
+    1.5
+    """
+    return (before - after) / (rate * eta)
+
+
+def outer_nesterov(
+    center: Vector, mean: Vector, momentum: Vector, rate: float, outer: float
+) -> tuple[Vector, Vector]:
+    """Δ = x̃ − x̄;  v ← μv + Δ;  x̃ ← x̃ − a(Δ + μv), x̄ the workers' mean. Returns x̃ and v.
+
+    Douillard et al. 2023 (DiLoCo, arXiv:2311.08105), Algorithm 1: Δ is the outer gradient, and
+    the outer optimizer Nesterov's as PyTorch has it, a the outer rate and μ the outer momentum.
+    Vectors and results: (d,) or (p, d).
+
+    >>> outer_nesterov(1.0, 0.5, 0.0, 1.0, 0.5)
+    (0.25, 0.5)
+    """
+    drift = center - mean
+    momentum = outer * momentum + drift
+    return center - rate * (drift + outer * momentum), momentum
+
+
+def outer_momentum(
+    before: Vector, after: Vector, momentum: Vector, rate: float, outer: float
+) -> Vector:
+    """The new v of the `outer_nesterov` that moved x̃ so. Every worker knows both.
+
+    From (x̃ − x̃')/a = Δ + μv' and v' = μv + Δ follows v' = ((x̃ − x̃')/a + μv)/(1 + μ).
+    Vectors and result: (d,) or (p, d).
+
+    >>> outer_momentum(1.0, 0.25, 0.0, 1.0, 0.5)
+    0.5
+    """
+    return ((before - after) / rate + outer * momentum) / (1 + outer)
+
+
 def admm_multiplier(multiplier: Vector, x: Vector, center: Vector) -> Vector:
     """Paper (8)-(11), first: λ ← λ − (x − x̃), the multiplier λ in units of ρ.
 

@@ -21,6 +21,8 @@ OPTIONAL: dict[str, Any] = {
     "beta_per": "exchange",
     "variant": JACOBI,
     "average_rate": 0.001,
+    "outer_rate": 1.0,
+    "outer_momentum": 0.9,
 }  # options that not every method uses, and their defaults
 
 # As given, a field may be left out. As resolved, it has the type declared here wherever it is
@@ -57,8 +59,10 @@ class Settings:
     rho: float = LEFT_OUT  # ρ, elastic penalty
     beta_per: str = LEFT_OUT  # what β is spread over (default "exchange")
     variant: str = LEFT_OUT  # update order of an elastic exchange (default "jacobi")
-    tau: int = LEFT_OUT  # τ, local steps between exchanges (default 10; mdownpour: 1)
-    delta: float = LEFT_OUT  # δ, momentum (default 0.9)
+    tau: int = LEFT_OUT  # τ, local steps between exchanges (default 10; some methods: 1)
+    delta: float = LEFT_OUT  # δ, momentum (default 0.9; of local SGD and its kin 0)
+    outer_rate: float = LEFT_OUT  # a, of an outer optimizer (defaults: see the method)
+    outer_momentum: float = LEFT_OUT  # of the same
     average_rate: float = LEFT_OUT  # a, of moving averages (default 0.001)
     gamma: float = 0.0  # γ, decay η/(1 + γt)^½
     batch_size: int = 64
@@ -99,7 +103,10 @@ class Settings:
             self._check_tree()
         if "alpha" in method.options:
             self._derive_elastic()
-            self._guard()
+            self._guard("alpha", self.alpha_limit, reached=self.atomic)
+        if "outer_rate" in method.options:
+            limit = limits.outer_rate(self.outer_momentum or 0.0, nesterov=method.nesterov)
+            self._guard("outer_rate", limit, reached=False)
 
     def _set(self, name: str, value: Any):
         object.__setattr__(self, name, value)
@@ -150,14 +157,21 @@ class Settings:
                 number(name, getattr(self, name), least, whole=True)
         for name in ("eta", "gamma"):
             number(name, getattr(self, name), 0)
-        for name in ("seconds", "epochs", "delta", "average_rate", *ELASTIC):
+        for name in (
+            "seconds", "epochs", "delta", "average_rate", "outer_rate", "outer_momentum", *ELASTIC
+        ):  # fmt: skip
             if getattr(self, name) is not None:
                 number(name, getattr(self, name))
         for name in ("seconds", "epochs"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise SettingsError(f"{name} must be finite and more than 0: {getattr(self, name)}")
-        if self.delta is not None and not 0 <= self.delta < 1:
-            raise SettingsError(f"delta must be at least 0 and less than 1: {self.delta}")
+        for name in ("delta", "outer_momentum"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
+                raise SettingsError(
+                    f"{name} must be at least 0 and less than 1: {getattr(self, name)}"
+                )
+        if self.outer_rate is not None and self.outer_rate <= 0:
+            raise SettingsError(f"outer_rate must be above 0: {self.outer_rate}")
         if self.average_rate is not None and not 0 < self.average_rate <= 1:
             raise SettingsError(f"average_rate must be above 0, at most 1: {self.average_rate}")
 
@@ -177,8 +191,8 @@ class Settings:
 
     def _fill_in(self):
         method = method_named(self.method)
-        defaults = OPTIONAL | {"order": self.kind.orders[0]}
-        defaults |= {"tau": 1} if self.method == "mdownpour" else {}
+        orders = [order for order in self.kind.orders if order in method.orders]
+        defaults = OPTIONAL | method.defaults | {"order": (orders or self.kind.orders)[0]}
         for name, value in defaults.items():
             used = name in method.options or (name == "order" and method.exchange)
             if used and getattr(self, name) is None:
@@ -200,14 +214,24 @@ class Settings:
         return kind_of(self.center)
 
     def _check_center(self):
-        if self.method == "mdownpour" and self.tau != 1:
-            raise SettingsError("mdownpour exchanges every step", f"tau must be 1, not {self.tau}")
+        method = method_named(self.method)
+        if method.every_step and self.tau != 1:
+            raise SettingsError(
+                f"{self.method} exchanges every step", f"tau must be 1, not {self.tau}"
+            )
+        if self.method == "slowmo" and not self.eta:
+            raise SettingsError("slowmo divides by eta", "eta must be more than 0")
+        if self.order not in method.orders:
+            own = " or ".join(method.orders)
+            raise SettingsError(
+                f"{self.method} is {own}: it knows no {self.order} order", "leave order out"
+            )
         if self.order not in self.kind.orders:
             own = " or ".join(self.kind.orders)
             raise SettingsError(
                 f"center {self.center} is {own}: it knows no {self.order} order", "leave order out"
             )
-        if self.kind.replicas and method_named(self.method).server_optimizer(self):
+        if self.kind.replicas and method.server_optimizer(self):
             raise SettingsError(
                 f"center {self.center} only adds, and {self.method} asks more of its center",
                 "use window, server or local",
@@ -296,15 +320,18 @@ class Settings:
             return limits.overlapping(p)
         return limits.gauss_seidel(p, p if self.order == "synchronous" else 1)
 
-    def _guard(self):
-        limit, sign = self.alpha_limit, "≤" if self.atomic else "<"
-        inside = 0 <= self.alpha <= limit and (self.atomic or self.alpha < limit)
-        if not (inside or self.allow_unstable):
-            raise SettingsError(
-                f"alpha = {self.alpha:.4g} is unstable",
-                f"with {self.workers} workers, center {self.center}, order {self.order} it must be "
-                f"0 ≤ alpha {sign} {limit:.4g} (allow_unstable lets you watch it explode)",
-            )
+    def _guard(self, name: str, limit: float, *, reached: bool):
+        """`reached`: whether the limit itself is stable."""
+        value, sign = getattr(self, name), "≤" if reached else "<"
+        inside = 0 <= value <= limit and (reached or value < limit)
+        if inside or self.allow_unstable:
+            return
+        where = f"center {self.center}, order {self.order} " if name == "alpha" else ""
+        raise SettingsError(
+            f"{name} = {value:.4g} is unstable",
+            f"with {self.workers} workers, {where}it must be 0 ≤ {name} {sign} {limit:.4g} "
+            "(allow_unstable lets you watch it explode)",
+        )
 
     @property
     def rho_effective(self) -> float | None:
@@ -330,7 +357,8 @@ class Settings:
                 ("τ_root", self.tau_root),
                 ("δ", self.delta),
                 ("γ", self.gamma),
-                ("a", self.average_rate),
+                ("a", self.average_rate or self.outer_rate),
+                ("μ", self.outer_momentum),
             )
             if value
         ]
@@ -357,7 +385,9 @@ class Settings:
             if self.snapshots == self._usual_snapshots:
                 values["snapshots"] = None
         centers = {self.center, changes.get("center", self.center)}
-        if any(kind_of(name).orders != ORDERS for name in centers):
+        methods = {self.method, changes.get("method", self.method)}
+        parts: list[Any] = [*map(kind_of, centers), *map(method_named, methods)]
+        if any(part.orders != ORDERS for part in parts):
             values["order"] = None  # which this center decides itself
         if self.kind.nodes and not kind_of(changes.get("center", self.center)).nodes:
             values |= {"nodes": None, "tau_root": None}

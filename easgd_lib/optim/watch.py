@@ -1,0 +1,48 @@
+"""An error that ends one rank's program ends the others': nobody waits for him two minutes."""
+
+import atexit
+import sys
+import weakref
+from typing import Any
+
+_open: Any = weakref.WeakSet()
+
+
+def watch(optimizer: Any):
+    """From now on an error that nobody catches, or an end without `close`, reaches the others."""
+    if not _open:
+        _hook()
+    _open.add(optimizer)
+
+
+def _hook():
+    before = sys.excepthook
+
+    def tell(kind, error, trace):
+        failed(error)
+        before(kind, error, trace)
+
+    sys.excepthook = tell
+    atexit.register(_end)
+    if "IPython" in sys.modules:
+        from IPython import get_ipython  # only where a notebook or an engine has loaded it
+
+        if shell := get_ipython():
+            shell.events.register("post_run_cell", _after_cell)
+
+
+def _after_cell(result):
+    error = result.error_in_exec or result.error_before_exec
+    if error is not None:
+        failed(error)
+
+
+def failed(error: BaseException):
+    """Tell the other ranks."""
+    for optimizer in list(_open):
+        optimizer.fail(error)
+
+
+def _end():
+    for optimizer in list(_open):
+        optimizer.close()
