@@ -54,7 +54,9 @@ def look_ahead(x: Vector, velocity: Vector, delta: float) -> Vector:
     >>> look_ahead(1.0, -0.5, 0.5)
     0.75
     """
-    return x + delta * velocity
+    moved = delta * velocity
+    moved += x  # in its own memory: another vector would cost more than the arithmetic
+    return moved
 
 
 def nesterov_velocity(velocity: Vector, gradient: Vector, eta: float, delta: float) -> Vector:
@@ -65,7 +67,9 @@ def nesterov_velocity(velocity: Vector, gradient: Vector, eta: float, delta: flo
     >>> nesterov_velocity(-0.5, 0.75, 0.5, 0.5)
     -0.625
     """
-    return delta * velocity - eta * gradient
+    moved = delta * velocity
+    moved -= eta * gradient
+    return moved
 
 
 def msgd_step(x: Vector, velocity: Vector) -> Vector:
@@ -106,6 +110,13 @@ def elastic_exchange(x: Vector, center: Vector, alpha: float) -> tuple[Vector, V
     return x - force, center + force
 
 
+def _less(moved: Vector, force: Vector) -> Vector:
+    """`moved`, written over, less the force; between exchanges that is the number 0."""
+    if not (isinstance(force, float) and force == 0):
+        moved -= force
+    return moved
+
+
 def easgd_step(x: Vector, gradient: Vector, force: Vector, eta: float) -> Vector:
     """Eq. (7), paper (5), and the last line of Figure 1: x ← x − η g(x) − α(x − x̃).
 
@@ -115,9 +126,7 @@ def easgd_step(x: Vector, gradient: Vector, force: Vector, eta: float) -> Vector
     >>> easgd_step(3.0, 3.0, 0.5, 0.5)
     1.0
     """
-    moved = x - eta * gradient
-    moved -= force
-    return moved
+    return _less(x - eta * gradient, force)
 
 
 def eamsgd_step(x: Vector, velocity: Vector, force: Vector) -> Vector:
@@ -128,9 +137,7 @@ def eamsgd_step(x: Vector, velocity: Vector, force: Vector) -> Vector:
     >>> eamsgd_step(3.0, -1.0, 0.5)
     1.5
     """
-    moved = x + velocity
-    moved -= force
-    return moved
+    return _less(x + velocity, force)
 
 
 def synchronous_easgd(

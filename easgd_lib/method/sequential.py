@@ -121,13 +121,17 @@ class MSGD(SGD):
     def __init__(self, x, settings: Settings):
         super().__init__(x, settings)
         self.velocity = rules.zeros_like(x)
+        self.seen: Any = None  # the next step's point, where somebody has computed it before
 
     @property
     def point(self):
+        if self.seen is not None:
+            return self.seen
         return rules.look_ahead(self.x, self.velocity, self.settings.delta)
 
     def accelerate(self, gradient):
         """v ← δv − ηg, and returned."""
+        self.seen = None
         self.velocity = rules.nesterov_velocity(
             self.velocity, gradient, self.eta, self.settings.delta
         )

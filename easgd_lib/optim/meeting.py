@@ -75,7 +75,7 @@ class Meeting:
                 "the ranks have different models", "build the same network on all of them"
             )
         for tensor in tensors:
-            here = tensor.detach().cpu().contiguous().reshape(-1)
+            here = tensor.detach().cpu().clone(memory_format=torch.contiguous_format).reshape(-1)
             self.world.broadcast(here.view(torch.uint8).numpy(), self._first)
             tensor.detach().copy_(here.view_as(tensor))
 
@@ -130,7 +130,7 @@ class Meeting:
         while True:
             final = centers.serve(self.settings.kind, self.world, start, self.protocol)
             if self._tell_server(END) == END:
-                return final
+                return self._final(final)
             state = tuple(self._from_first(each) for each in self.protocol.begin(start))
             count = np.zeros(1, np.int64)
             self.world.broadcast(count, self._first)
@@ -142,9 +142,12 @@ class Meeting:
             return evaluated.clone()
         final = self.center.close().cpu().clone()
         self._tell_server(END)
-        # A server's last x̃ is the one that counts; of the others each knows it.
-        self.world.broadcast(final.numpy(), 0)
-        return final.to(evaluated.device)
+        return self._final(final).to(evaluated.device)
+
+    def _final(self, center: Tensor) -> Tensor:
+        """The first rank's: of a server only it knows the last push, of the others all do."""
+        self.world.broadcast(center.numpy(), 0)
+        return center
 
     def fail(self, error: BaseException):
         """Tell the others."""

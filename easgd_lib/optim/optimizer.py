@@ -97,7 +97,7 @@ class Averaging(torch.optim.Optimizer):
         self.inner = inner(self.parameters) if inner else None
         self.meeting.same_start(self._everything())
         self.worker = cls(vector.values(self.parameters), self.settings)
-        self.tie = tie_of(protocol_of(self.settings), self.meeting.worker, self.settings.workers)
+        self.tie = tie_of(protocol_of(self.settings), self.index, self.workers)
         self.beside = Beside()
         self.center: Any = None if self.serves else self.meeting.connect(self.worker.x)
         self._step: Step | None = None  # one that stands where it asks for its gradient
@@ -115,7 +115,17 @@ class Averaging(torch.optim.Optimizer):
     @property
     def serves(self) -> bool:
         """Whether this rank owns x̃ and does not train."""
-        return self.meeting.worker < 0
+        return self.index < 0
+
+    @property
+    def index(self) -> int:
+        """Which worker this is, 0 … p − 1; a server is −1."""
+        return self.meeting.worker
+
+    @property
+    def workers(self) -> int:
+        """p, how many there are."""
+        return self.settings.workers
 
     @property
     def t(self) -> int:
@@ -149,7 +159,10 @@ class Averaging(torch.optim.Optimizer):
         step = self._step or self._begin()
         self._finish(step, self._inner_step() if self.inner else gradient)
         self._step = self._begin() if self.worker.moves_first else None
-        vector.put(self.worker.point, self.parameters)
+        point = self.worker.point
+        if self._step is None:
+            self.worker.seen = point  # it costs as much as the step
+        vector.put(point, self.parameters)
         return loss
 
     def _begin(self) -> Step:
