@@ -35,6 +35,7 @@ if (
     from easgd_lib.learning import objectives as objectives
     from easgd_lib.learning import records as records
     from easgd_lib.learning import sources as sources
+    from easgd_lib.learning import task as task
     from easgd_lib.learning import worker as worker
     from easgd_lib.learning.records import Run as Run
     from easgd_lib.machine import benchmark as benchmark
@@ -98,6 +99,7 @@ _MODULES = {
     "scaled_down_figures": "reproduction.figures.scaled_down",
     "settings": "method.settings",
     "sources": "learning.sources",
+    "task": "learning.task",
     "simulate": "simulation.simulate",
     "theory": "theory",
     "theory_figures": "reproduction.figures.theory",

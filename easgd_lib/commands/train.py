@@ -36,6 +36,7 @@ from easgd_lib.method.settings import NODES, Settings
 @option("--gamma", float, "γ, decay η/(1 + γt)^½.")
 @option("--batch-size", int, "Images per gradient.")
 @option("--data", Name(DATASETS), "Images.  [mnist if found, else sample]")
+@option("--task", Name({}), "Your own network, data and loss: see easgd_lib/learning/task.py.")
 @option("--center", Name(CENTERS), "Where the center lives.")
 @option("--nodes", int, "Of center tree: groups of workers, a computer each.  [2]")
 @option("--tau-root", int, "Of center tree: steps between a node's exchanges with the root.  [τ]")
@@ -93,6 +94,10 @@ def train(
     easgd train --method easgd --workers 16 --simulate     16 workers, whatever the machine
     easgd train --method easgd --checkpoint runs/a --resume     go on where that run stands
     """  # noqa: D301 (click wants the \b itself)
+    if task := given.pop("task"):
+        if given["data"]:
+            raise SettingsError("a task has data of its own", "leave --data out")
+        given["data"] = task
     there = _workers(given["method"], given["center"], workers)
     settings = Settings(workers=there, **given)
     simulate = simulate or settings.kind.connect is None

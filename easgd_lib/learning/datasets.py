@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from easgd_lib.errors import DataError
-from easgd_lib.learning import data_files
-from easgd_lib.learning.sources import Source, source_of
+from easgd_lib.learning import data_files, models
+from easgd_lib.learning.sources import Source, is_task, source_of
 
 SIDE = 28  # pixels, of what the networks see
 
@@ -38,10 +39,41 @@ class Dataset:
         scaled = center.to(dtype).mul_(1 / (255 * std)).sub_(mean / std)
         return scaled.unsqueeze(1) if scaled.ndim == 3 else scaled.permute(0, 3, 1, 2)
 
+    draws_in_forward: ClassVar[bool] = False  # from torch's generator, as nn.Dropout does
+
+    def build(self, seed: int, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
+        """The network that learns these: the same seed, the same start, on every rank."""
+        return models.build(seed, dtype, self.name)
+
+    def augmented(self, images: Tensor, rng: np.random.Generator) -> Tensor:
+        """A batch as a worker sees it, for CIFAR-10 cropped and mirrored at random."""
+        return random_crops(images, rng)
+
+    def labels(self, labels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Labels as the loss takes them."""
+        return labels
+
+    def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """What is minimized, a mean over the batch."""
+        return torch.nn.functional.cross_entropy(outputs, labels)
+
+    def metric(self, outputs: Tensor, labels: Tensor) -> float:
+        """How good outputs are, larger is better: the fraction that is right."""
+        return accuracy(outputs, labels)
+
     @property
     def description(self) -> str:
         n, m = len(self.train_labels), len(self.test_labels)
         return f"{self.name}, {n:,} training and {m:,} test images"
+
+
+def accuracy(outputs: Tensor, labels: Tensor) -> float:
+    """The fraction whose largest output, along dimension 1, is the label.
+
+    >>> accuracy(torch.eye(2), torch.tensor([0, 0]))
+    0.5
+    """
+    return (outputs.argmax(1) == labels).double().mean().item()
 
 
 def load(name: str, *, checked: bool = False) -> Dataset:
@@ -58,6 +90,8 @@ def load(name: str, *, checked: bool = False) -> Dataset:
         There is no such set.
     """
     source = source_of(name)
+    if is_task(name):
+        return source.dataset(name)  # a task's
     if source.pickled or not checked:  # a pickle is never opened on another's word
         data_files.check(name)
     return _read(name, source)

@@ -2,8 +2,8 @@
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from easgd_lib.learning import models
 from easgd_lib.learning.datasets import Dataset
 from easgd_lib.learning.flat import Flat
 from easgd_lib.learning.records import CENTER
@@ -24,13 +24,13 @@ class Evaluator:
     """
 
     def __init__(self, data: Dataset):
-        self.network = models.build(seed=0, data=data.name).eval()
+        self.data, self.network = data, data.build(seed=0).eval()
         self.flat = Flat(self.network)
         self.train = data.pixels(data.train_images[:TRAIN_SUBSET])
-        self.train_labels = data.train_labels[:TRAIN_SUBSET]
-        self.test, self.test_labels = data.pixels(data.test_images), data.test_labels
+        self.train_labels = data.labels(data.train_labels[:TRAIN_SUBSET])
+        self.test, self.test_labels = data.pixels(data.test_images), data.labels(data.test_labels)
         modules = self.network.modules()
-        self.norms = [module for module in modules if isinstance(module, torch.nn.BatchNorm2d)]
+        self.norms = [module for module in modules if isinstance(module, _BatchNorm)]
         for norm in self.norms:
             norm.momentum = None  # a plain average over the chunks
 
@@ -42,9 +42,9 @@ class Evaluator:
         train = self._predict(self.train)
         test = self._predict(self.test)
         return {
-            "train_accuracy": _accuracy(train, self.train_labels),
-            "test_accuracy": _accuracy(test, self.test_labels),
-            "train_loss": torch.nn.functional.cross_entropy(train, self.train_labels).item(),
+            "train_accuracy": self.data.metric(train, self.train_labels),
+            "test_accuracy": self.data.metric(test, self.test_labels),
+            "train_loss": self.data.loss(train, self.train_labels).item(),
         }
 
     @torch.inference_mode()
@@ -56,7 +56,7 @@ class Evaluator:
         self.flat.vector.copy_(vector)
         for ours, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
             ours.copy_(theirs)
-        return _accuracy(self._predict(self.test), self.test_labels)
+        return self.data.metric(self._predict(self.test), self.test_labels)
 
     def _recompute_statistics(self):
         if not self.norms:
@@ -69,10 +69,6 @@ class Evaluator:
 
     def _predict(self, images: Tensor) -> Tensor:
         return torch.cat([self.network(chunk) for chunk in images.split(CHUNK)])
-
-
-def _accuracy(logits: Tensor, labels: Tensor) -> float:
-    return (logits.argmax(1) == labels).double().mean().item()
 
 
 def images_per_vector(data: str) -> int:

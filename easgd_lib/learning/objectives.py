@@ -1,14 +1,16 @@
 """What the workers minimize. Every objective has `gradient(x, …)`, a fresh draw per call."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from easgd_lib.learning import models
-from easgd_lib.learning.datasets import Dataset, Stream, random_crops
+from easgd_lib.learning.datasets import Dataset, Stream
 from easgd_lib.learning.flat import Flat
 from easgd_lib.method.extension import find
 from easgd_lib.method.settings import Settings
@@ -94,7 +96,8 @@ class ImageClassification:
         self.data, self.settings, self.precision = data, settings, settings.precision
         self.dtype = DTYPES[settings.precision]
         seed = self.start_seed(settings.seed, worker)
-        self.network = models.build(seed, self.dtype, data.name).train()
+        self.network = data.build(seed, self.dtype).train()
+        self.torch_state = torch.Generator().manual_seed(2**20 * settings.seed + worker).get_state()
         self.flat = Flat(self.network)
         self.start = self.flat.vector.clone()
         drawn_by = self.drawn_by(worker)
@@ -122,6 +125,7 @@ class ImageClassification:
             "generator": self.stream.generator.bit_generator.state,
             "buffers": {name: each.clone() for name, each in self.network.named_buffers()},
             "loss": self.loss,
+            "torch": self.torch_state,
         }
 
     def restore(self, state: dict):
@@ -131,6 +135,7 @@ class ImageClassification:
         for name, buffer in self.network.named_buffers():
             buffer.copy_(state["buffers"][name])
         self.loss = state["loss"]
+        self.torch_state = state["torch"]
 
     def first_batch(self) -> Tensor:
         """The indices of the first batch, whatever was drawn since."""
@@ -139,8 +144,9 @@ class ImageClassification:
     def draw(self) -> tuple[Tensor, Tensor]:
         """The next batch: pixels (n, channels, 28, 28) and labels (n,)."""
         batch = self.stream.draw()
-        images = random_crops(self.data.train_images[batch], self.stream.generator)
-        return self.data.pixels(images, self.dtype), self.data.train_labels[batch]
+        images = self.data.augmented(self.data.train_images[batch], self.stream.generator)
+        labels = self.data.labels(self.data.train_labels[batch], self.dtype)
+        return self.data.pixels(images, self.dtype), labels
 
     @torch.no_grad()
     def forward(self, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -152,13 +158,25 @@ class ImageClassification:
         images, labels = batch
         self.flat.vector.copy_(x)
         self.flat.gradient.zero_()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16"):
-            loss = nn.functional.cross_entropy(self.network(images), labels)
-        loss.backward()
+        with self._own_randomness():
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16"):
+                loss = self.data.loss(self.network(images), labels)
+            loss.backward()
         self.loss = loss.item()
-        if self.network.l2:
-            self.flat.gradient.add_(self.flat.vector, alpha=self.network.l2)
+        if l2 := getattr(self.network, "l2", 0.0):
+            self.flat.gradient.add_(self.flat.vector, alpha=l2)
         return self.flat.gradient
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        """Within it what a network draws comes from this worker's own generator."""
+        if not self.data.draws_in_forward:
+            yield
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self.torch_state)
+            yield
+            self.torch_state = torch.get_rng_state()
 
 
 def objective_of(settings: Settings) -> type[ImageClassification]:

@@ -52,6 +52,10 @@ class Source:
     make_data: bool = False
     where: str = "the original files, by checksum"
 
+    def dataset(self, name: str):
+        """What a `task.Task` makes of itself; files are read by `datasets`."""
+        raise NotImplementedError
+
     @property
     def pickled(self) -> bool:
         """Whether the files are pickles."""
@@ -123,6 +127,15 @@ def source_of(name: str) -> Source:
     if not isinstance(source, Source):
         raise SettingsError(f"data {name} is no Source", "see easgd_lib.learning.sources")
     return source
+
+
+def is_task(name: str | None) -> bool:
+    """Whether this names a `task.Task`: a network of its own.
+
+    >>> is_task("sample"), is_task(None)
+    (False, False)
+    """
+    return name is not None and type(source_of(name)) is not Source
 
 
 def steps_of(settings: Settings, n: int) -> int | None:

@@ -49,6 +49,7 @@ class SGD:
         self.x = x
         self.t = 0
         self.settings = settings
+        self.seen: Any = None  # the next step's point, where somebody has computed it before
         self.exchanged_at = -1  # the step whose exchange is over, where a step was cut in two
         self.own_eta: Any = None  # η, where somebody else decides on it (`easgd_lib.optim`)
 
@@ -121,7 +122,6 @@ class MSGD(SGD):
     def __init__(self, x, settings: Settings):
         super().__init__(x, settings)
         self.velocity = rules.zeros_like(x)
-        self.seen: Any = None  # the next step's point, where somebody has computed it before
 
     @property
     def point(self):

@@ -8,7 +8,9 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 from easgd_lib.learning.checkpoint import Checkpoint
 from easgd_lib.method.settings import Settings
@@ -41,6 +43,13 @@ def take_part(
     checkpoint = Checkpoint.asked(asked.pop("checkpoint"), **asked) if asked else None
     record = rank.run(Settings.from_dict(settings), publish_data, checkpoint, checked_on)
     return record and rounded(record)
+
+
+def give(factory: Callable[[], Any]):
+    """Make a task that a notebook has sent."""
+    from easgd_lib.learning import given  # loads torch: only on an engine
+
+    given.give(factory)
 
 
 def main():

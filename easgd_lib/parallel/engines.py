@@ -31,6 +31,7 @@ from easgd_lib.parallel.launcher import ENGINE, START_LIMIT, Controller, MPIEngi
 CONTROLLER = "ipyparallel.controller"
 ALL_THERE = 5.0  # seconds in which mpiexec has made all its processes
 ANSWER_LIMIT = 30  # seconds for engines that are there to say who they are
+TASK_LIMIT = 300.0  # seconds for engines to make a task, which may read its data
 RELEASE_LIMIT = 15.0  # seconds for the others to end after one engine failed
 
 
@@ -310,6 +311,7 @@ class Engines:
         checkpoint: str | Path | None = None,
         every: float = EVERY,
         resume: bool = False,
+        task: Callable[[], Any] | None = None,
     ) -> Run:
         """Train on the first ``settings.ranks`` engines, with live progress.
 
@@ -319,6 +321,10 @@ class Engines:
         checkpoint : str or Path, optional
             A folder, which all engines must see, to write checkpoints into, `every` so many
             seconds; with `resume` the run goes on from the newest one in it.
+        task : callable, optional
+            A function that makes a `Task`: a network, data and a loss of your own. It is sent to
+            the engines as ipyparallel sends functions, so all that it uses it must import or
+            define itself. (A task in a module goes by its name: ``data="my_task:task"``.)
 
         Raises
         ------
@@ -329,6 +335,11 @@ class Engines:
             raise SettingsError(
                 f"center {settings.center} runs in one process", "use easgd_lib.simulate.train"
             )
+        if task:
+            from easgd_lib.learning import given  # loads torch: only for this
+
+            given.give(task)
+            settings = settings.replace(data=given.NAME)
         settings = settings.replace(data=data_files.resolve(settings.data))
         data_files.check(settings.data)
         warn_if_pointless(settings)
@@ -336,6 +347,8 @@ class Engines:
         if asked:
             asked.prepare(settings)
         self._provide(settings.ranks)
+        if task:
+            self._give(task, settings.ranks)
         data_root = os.environ.get("EASGD_DATA")
         job = (
             settings.to_dict(),
@@ -354,6 +367,15 @@ class Engines:
             display.close()
         self.broken = any(loss["why"] == "died" for loss in run.workers_lost)
         return run
+
+    def _give(self, task: Callable[[], Any], ranks: int):
+        """Every engine makes the task for itself."""
+        calls = [self.client[i].apply_async(engine.give, task) for i in range(ranks)]
+        if not all_ready(calls, TASK_LIMIT):
+            raise MPIError(f"the engines have not made the task in {TASK_LIMIT:.0f} s")
+        for call in calls:
+            if failed(call):
+                raise failure_of(call)
 
     def _follow(self, calls: list, display: progress.Live) -> Run:
         """Watch until the record is there; raise the first failure.

@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from easgd_lib.errors import SettingsError
-from easgd_lib.learning import data_files, datasets, evaluate, records
+from easgd_lib.learning import data_files, datasets, evaluate, given, records
 from easgd_lib.learning.checkpoint import EVERY, Checkpoint
 from easgd_lib.learning.objectives import objective_of
 from easgd_lib.learning.pointless import warn_if_pointless
 from easgd_lib.learning.records import Run
-from easgd_lib.learning.sources import CIFAR10
+from easgd_lib.learning.sources import CIFAR10, is_task
 from easgd_lib.learning.worker import Stopwatch, Worker, keep_freed_memory
 from easgd_lib.method.algorithms import SGD, method_of, protocol_of, worker_too
 from easgd_lib.method.settings import Settings
@@ -67,6 +68,7 @@ def train(
     *,
     times: TimeModel | None = None,
     method: type[SGD] | None = None,
+    task: Callable[[], Any] | None = None,
     checkpoint: str | Path | None = None,
     every: float = EVERY,
     resume: bool = False,
@@ -88,16 +90,21 @@ def train(
         says nothing of CIFAR-10's, which wants a model of its own.
     method : type, optional
         A class like those in `methods`, in place of the one that the settings name.
+    task : callable, optional
+        A function that makes a `Task`, a network, data and a loss of your own; it needs `times`.
     checkpoint : str or Path, optional
         A folder to write checkpoints into, `every` so many real seconds; with `resume` the run
         goes on from the newest one in it, and gives the very numbers of a run never stopped.
     """
     began = time.perf_counter()
+    if task:
+        given.give(task)
+        settings = settings.replace(data=given.NAME)
     method = method or method_of(settings)
     link_of(settings.center)
-    if times is None and settings.data == CIFAR10:
+    if times is None and (settings.data == CIFAR10 or is_task(settings.data)):
         raise SettingsError(
-            "the calibrated times are those of the KTH report's network, not of cifar10's",
+            f"the calibrated times are those of the KTH report's network, not of {settings.data}'s",
             "give a time model (--time-model)",
         )
     times = times or TimeModel.calibrated(settings.center)
