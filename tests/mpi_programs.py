@@ -96,7 +96,7 @@ def quadratics(world: World, kind: str):
     for order in fixed_orders(kind, p):
         for method in (name for name, cls in METHODS.items() if cls.exchange):
             for variant in VARIANTS if method in ("easgd", "eamsgd") else [None]:
-                if not settings_allow(kind, method, variant):
+                if not settings_allow(kind, method, variant, order):
                     continue
                 options = OPTIONS.get(method, {}) | {
                     "variant": variant,
@@ -111,8 +111,10 @@ def quadratics(world: World, kind: str):
             quadratic(world, kind, order, settings, d, steps=3)
 
 
-def settings_allow(kind: str, method: str, variant: str | None) -> bool:
-    """Whether this center is for this method: see `Settings`."""
+def settings_allow(kind: str, method: str, variant: str | None, order: str) -> bool:
+    """Whether this center, and this order, are for this method: see `Settings`."""
+    if order not in METHODS[method].orders:
+        return False
     if kind_of(kind).nodes:
         return "alpha" in METHODS[method].options and variant != "background"
     return not (kind_of(kind).replicas and METHODS[method].server_optimizer(AnySettings))
@@ -125,6 +127,11 @@ OPTIONS: dict[str, dict] = {
     "adownpour": {"tau": 3},
     "mvadownpour": {"tau": 3, "average_rate": 0.2},
     "mdownpour": {"delta": 0.7},
+    "local_sgd": {"tau": 3, "delta": 0.5},
+    "slowmo": {"tau": 3},
+    "diloco": {"tau": 3, "delta": 0.5},
+    "async_diloco": {"tau": 3, "outer_momentum": 0.3},
+    "allreduce_msgd": {"delta": 0.7},
 }
 
 
@@ -186,6 +193,8 @@ def layers(world: World, kind: str):
     for sizes in AWKWARD:
         few = sum(sizes) < 1_000  # copied one by one, a million floats take a second
         for method in OPTIONS if few else ("eamsgd",):
+            if kind_of(kind).orders[0] not in METHODS[method].orders:
+                continue
             settings = Settings(
                 method, workers=p, eta=0.1, gamma=0.01, seed=3, center=kind, **OPTIONS[method]
             )
@@ -310,8 +319,7 @@ def overlapping(world: World, kind: str):
     """
     ends = {}
     for atomic in (False, True):
-        p = world.size - 1
-        workers = world.last(p) if world.rank else None
+        workers = world.part(range(1, world.size)) if world.rank else None
         protocol, start = ExchangeProtocol(atomic=atomic), torch.ones(1, dtype=torch.float64)
 
         def work(worker, center, atomic=atomic, workers=workers, start=start):
@@ -359,7 +367,7 @@ def votes(world: World, kind: str):
     Rank 0 votes on what comes next, and there learns that rank 1 needs its replica.
     """
     center = AllreduceCenter(world, torch.zeros(5), ExchangeProtocol("synchronous"))
-    voters = world.last(3)
+    voters = world.part(range(world.size))
     center.push(torch.ones(5))
     world.barrier("the death")
     world.forgiving, world.limit = True, 20.0

@@ -118,6 +118,22 @@ def test_shared_memory_on_two_hosts_is_one_line(two_hosts):
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.engines
+def test_a_tree_over_two_hosts(two_hosts, tmp_path):
+    """A node on each, and the root beside the first; without room for it, one line."""
+    there, environment, hosts = two_hosts
+    out = tmp_path / "run.json"
+    more = f"--workers 4 --center tree --hostfile {hosts}".split()
+    ran = run([*there, sys.executable, "-m", *TRAIN, *more], **environment)
+    assert ran.returncode == 2
+    assert "are on several computers" in ran.stderr
+    hosts.write_text("".join(f"{name} slots={n}\n" for name, n in zip(NAMES, (3, 2), strict=True)))
+    ran = run([*there, sys.executable, "-m", *TRAIN, *more, "--out", str(out)], **environment)
+    assert ran.returncode == 0, ran.stderr
+    where = json.loads(out.read_text())["environment"]
+    assert (where["ranks"], where["computers"]) == (5, 2)
+
+
 SLURM = """
 ClusterName=trial
 SlurmctldHost={host}(127.0.0.1)

@@ -180,15 +180,10 @@ class AllreduceSGD(SGD):
         self.t += 1
 
 
-class AllreduceMSGD(MSGD):
+class AllreduceMSGD(AllreduceSGD, MSGD):
     """The same with Nesterov's momentum: v is how far x̃ has moved, and the same for all."""
 
     options: ClassVar[set[str]] = AllreduceSGD.options | MSGD.options
-    defaults: ClassVar[dict[str, Any]] = {"tau": 1}
-    exchange: tuple[type, ...] = (Pull, Push)
-    atomic = False
-    orders = TOGETHER
-    every_step = moves_first = True
 
     def step(self) -> Step:
         if self.exchange_is_due:

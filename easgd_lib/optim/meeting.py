@@ -1,6 +1,7 @@
 """Where the ranks of an optimizer meet: same options, same start, different data; the center."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -81,14 +82,23 @@ class Meeting:
 
     def different_data(self, gradient: Tensor):
         """Two workers with the same first gradient have the same data. Collective over workers."""
-        workers = self.world.part(range(self._first, self.world.size))
-        found = workers.gather(digest(gradient.cpu()))
+        found = self.workers.gather(digest(gradient.cpu()))
         for one, theirs in enumerate(found):
             if theirs in found[:one]:
                 raise MPIError(
                     f"workers {found.index(theirs)} and {one} have the same first gradient",
                     "give each rank its own part of the data, such as a DistributedSampler does",
                 )
+
+    @cached_property
+    def workers(self) -> World:
+        """The workers alone. Collective over them."""
+        return self.world.part(range(self._first, self.world.size))
+
+    def rest(self):
+        """Where exchanges wait for one another: until all workers have come here, and x̃ rests."""
+        if self.protocol.exchange and self.settings.order != "asynchronous":
+            self.workers.barrier("the other workers to save")
 
     def connect(self, start: Tensor) -> Any:
         """This worker's end of the center; None: the method has none. Collective over workers."""

@@ -249,12 +249,13 @@ class Averaging(torch.optim.Optimizer):
     def state_dict(self) -> dict:
         """All of it: the groups, the worker, the center. Plain tensors and numbers.
 
-        Where exchanges wait for one another save on all ranks at the same step. The model's own
-        state (its buffers) is the model's.
+        Where exchanges wait for one another it is collective over the workers: call it on all of
+        them at the same step. The model's own state (its buffers) is the model's.
         """
         self._must_train()
         if self.settings.kind.nodes:
             raise SettingsError("center tree has no checkpoints", "use server or window")
+        self.meeting.rest()
         center, pushes = self.center.state() if self.center else ((), 0)
         return super().state_dict() | {
             "easgd": {

@@ -228,7 +228,15 @@ class Server:
         status = MPI.Status()
         probe = self.world.probe
 
+        fixed = self.protocol.order != "asynchronous"
+
+        def there() -> bool:
+            return probe(worker, tag, status) and status.tag in self.tags
+
         def arrived() -> bool:
+            # Where all rest to have x̃ copied, what one of them pushed before belongs to it.
+            if fixed and there():
+                return True
             # A worker that is done has pushed before: its push is found by the probe below.
             while probe(MPI.ANY_SOURCE, SNAPSHOT, status):
                 self._take(status.source, SNAPSHOT)
@@ -241,8 +249,7 @@ class Server:
             while probe(MPI.ANY_SOURCE, DONE, status):
                 self._take(status.source, DONE)
                 self.workers.discard(status.source)
-            there = probe(worker, tag, status) and status.tag in self.tags
-            return there or not self._at_work
+            return there() or not self._at_work
 
         peer = None if worker == MPI.ANY_SOURCE else worker
         self.world.wait(arrived, "a worker's request", IDLE_LIMIT, peer)
