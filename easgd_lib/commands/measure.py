@@ -147,17 +147,26 @@ def scale(workers: int, hosts: int, gbit: float | None, delay: float | None, out
 @click.option("--seconds", default=8.0, show_default=True, help="Of training, each run.")
 @click.option("--seeds", default=5, show_default=True)
 @option("--data", Name(DATASETS), "Images.  [mnist if found, else sample]")
-def time_to_accuracy(target: float, seconds: float, seeds: int, data: str | None):
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("race.json"), show_default=True
+)
+def time_to_accuracy(target: float, seconds: float, seeds: int, data: str | None, out: Path):
     """EAMSGD with two workers against MSGD with all cores: who reaches an accuracy first?
 
-    The learning rates of both are chosen first, on training loss. Five minutes on two cores.
+    The learning rates of both are chosen first, on training loss. Five minutes on two cores. The
+    record that comes with the clone is data/race.json.
     """
     from tqdm import tqdm
 
-    from easgd_lib.machine import race
+    from easgd_lib.learning import data_files
+    from easgd_lib.learning.records import write_atomically
+    from easgd_lib.machine import calibrate, race
     from easgd_lib.parallel.engines import cluster
+    from easgd_lib.paths import make_writable
 
-    base = {"data": data, "seconds": seconds}
+    make_writable(out.parent)
+
+    base = {"data": data_files.resolve(data), "seconds": seconds}
     trials = len(race.RACERS) * len(race.RATES)
     with cluster(2) as engines:
         tuning = race.tune(engines.train, base)
@@ -173,6 +182,9 @@ def time_to_accuracy(target: float, seconds: float, seeds: int, data: str | None
     names = [result.racer for result in results]
     verdict = "undecided" if not faster else f"faster: {names[0] if faster > 0 else names[1]}"
     click.echo(f"{verdict} (95 % interval of the difference of means)")
+    record = race.record(results, verdict, target, base, calibrate.environment())
+    write_atomically(out, json.dumps(record, indent=1).encode())
+    click.echo(f"record: {out}")
 
 
 @click.command()

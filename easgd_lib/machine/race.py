@@ -52,6 +52,18 @@ def race(
             yield racer, time_to_accuracy(run, target)
 
 
+def record(
+    results: list[Result], verdict: str, target: float, base: dict[str, Any], environment: dict
+) -> dict:
+    """What is stored; a run that never reached the target has null."""
+    rows = [
+        result._asdict() | {"seconds": [s if s < float("inf") else None for s in result.seconds]}
+        for result in results
+    ]
+    about = {"target": target, "settings": base, "verdict": verdict, "environment": environment}
+    return about | {"results": rows}
+
+
 def results(
     tried: list[tuple[str, float, float]], raced: list[tuple[str, float]]
 ) -> tuple[list[Result], int]:

@@ -84,7 +84,7 @@ class EASGD(SGD):
 
     def step(self) -> Step:
         force = (yield from self.force()) if self.exchange_is_due else 0.0
-        gradient = yield Gradient(self.point)
+        gradient = yield Gradient(self.x)
         self.x = rules.easgd_step(self.x, gradient, force, self.eta)
         self.t += 1
 

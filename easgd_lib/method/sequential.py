@@ -81,7 +81,7 @@ class SGD:
         return self.t % self.settings.tau == 0 and self.exchanged_at != self.t
 
     def step(self) -> Step:
-        gradient = yield Gradient(self.point)
+        gradient = yield Gradient(self.x)
         self.x = rules.sgd_step(self.x, gradient, self.eta)
         self.t += 1
 
