@@ -60,6 +60,7 @@ def record(
         result._asdict() | {"seconds": [s if s < float("inf") else None for s in result.seconds]}
         for result in results
     ]
+    environment = {key: environment[key] for key in environment if not key.startswith("data")}
     about = {"target": target, "settings": base, "verdict": verdict, "environment": environment}
     return about | {"results": rows}
 
