@@ -120,14 +120,17 @@ def test_shared_memory_on_two_hosts_is_one_line(two_hosts):
 
 @pytest.mark.engines
 def test_a_tree_over_two_hosts(two_hosts, tmp_path):
-    """A node on each, and the root beside the first; without room for it, one line."""
+    """A node on each, and the root beside the first; where a node is torn apart, one line."""
     there, environment, hosts = two_hosts
     out = tmp_path / "run.json"
     more = f"--workers 4 --center tree --hostfile {hosts}".split()
+    ranks = (4, 1), (3, 2)  # worker 2 without worker 3; both on the second host
+    texts = [f"{NAMES[0]} slots={n}\n{NAMES[1]} slots={m}\n" for n, m in ranks]
+    hosts.write_text(texts[0])
     ran = run([*there, sys.executable, "-m", *TRAIN, *more], **environment)
     assert ran.returncode == 2
     assert "are on several computers" in ran.stderr
-    hosts.write_text("".join(f"{name} slots={n}\n" for name, n in zip(NAMES, (3, 2), strict=True)))
+    hosts.write_text(texts[1])
     ran = run([*there, sys.executable, "-m", *TRAIN, *more, "--out", str(out)], **environment)
     assert ran.returncode == 0, ran.stderr
     where = json.loads(out.read_text())["environment"]
