@@ -37,6 +37,7 @@ class VirtualCenter:
         self.times, self.members, self.size = times, members, size
         far = times.message(size)
         self.costs = [0.0 if place < times.near else far for place in range(len(members))]
+        self.cost_of = dict(zip(members, self.costs, strict=True))
         self.processes: list[Any] = []  # by number: workers, and the exchanges beside them
         self.gathered: set[int] = set()  # waiting for all others to ask
         self.queue: deque[int] = deque()  # waiting for a turn
@@ -78,8 +79,7 @@ class VirtualCenter:
         """A pull sees x̃ as it is when granted; a push is there when its message is."""
         who.answer = self.center.pull() if isinstance(who.request, Pull) else None
         who.asked += 1
-        cost = self.costs[self.members.index(who.index)]
-        self.clock.at(self.clock.now + cost, who.number)
+        self.clock.at(self.clock.now + self.cost_of[who.index], who.number)
 
     def complete(self, who: Any):
         """The request of this process is done now."""
