@@ -79,6 +79,23 @@ def hammer(world: World, kind: str, n: int, rounds: int):
     assert not np.allclose(final.numpy(), start.numpy()), "nothing was exchanged"
 
 
+def copies(world: World, kind: str):
+    """Synchronous: a copy of x̃ holds all pushes of an exchange, however slow the others are."""
+    p = world.size - kind_of(kind).extra_ranks
+
+    def work(worker, center):
+        for n in range(3):
+            center.pull()
+            time.sleep(0.1 * worker)
+            center.push(torch.full((5,), 10.0**worker, dtype=torch.float64))
+            want = [(n + 1) * float("1" * p)] * 5
+            assert center.snapshot().tolist() == want, (worker, n, center.snapshot())
+            assert center.state()[0][0].tolist() == want, (worker, n)
+
+    start = torch.zeros(5, dtype=torch.float64)
+    with_center(kind_of(kind), world, start, ExchangeProtocol("synchronous"), work)
+
+
 class AnySettings:
     """Enough to ask whether a method has a server-side optimizer."""
 
@@ -389,7 +406,7 @@ PROGRAMS = {
     f.__name__: f
     for f in (
         hammers, quadratics, layers, channels, misled, networks, failures, overlapping, replicas,
-        votes,
+        votes, copies,
     )
 }  # fmt: skip
 

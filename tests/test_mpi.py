@@ -32,6 +32,12 @@ def test_pushes_from_four_ranks_lose_nothing(center):
     assert said.count("fine") == 4 + kind_of(center).extra_ranks
 
 
+@pytest.mark.parametrize("center", ["window", "server", "allreduce"])
+def test_a_copy_of_the_center_holds_all_pushes_of_an_exchange(center):
+    said = run_program(3, center, "copies")
+    assert said.count("fine") == 3 + kind_of(center).extra_ranks
+
+
 @pytest.mark.parametrize(
     ("workers", "center"),
     [(workers, center) for workers in (1, 3) for center in SINGLE] + [(4, "tree"), (5, "tree")],

@@ -2,8 +2,11 @@
 
 import atexit
 import sys
+import traceback
 import weakref
 from typing import Any
+
+from easgd_lib.parallel.world import leave_out_finalize
 
 _open: Any = weakref.WeakSet()
 
@@ -44,5 +47,9 @@ def failed(error: BaseException):
 
 
 def _end():
-    for optimizer in list(_open):
-        optimizer.close()
+    try:
+        for optimizer in list(_open):
+            optimizer.close()
+    except Exception:
+        traceback.print_exc()
+    leave_out_finalize(1)  # where a rank died, what it was to do is not done

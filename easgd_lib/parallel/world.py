@@ -54,12 +54,17 @@ def check_launcher():
 
 
 def leave(status: int):
-    """End this process. After a death MPI_Finalize may wait for the dead: it is left out."""
+    """End this process."""
+    leave_out_finalize(status)
+    sys.exit(status)
+
+
+def leave_out_finalize(status: int):
+    """After a death MPI_Finalize may wait for the dead: end this process without it."""
     sys.stdout.flush()
     sys.stderr.flush()
     if _DEATHS:
         os._exit(status)
-    sys.exit(status)
 
 
 def says_a_rank_died(error: BaseException) -> bool:

@@ -229,23 +229,33 @@ class Server:
         probe = self.world.probe
 
         fixed = self.protocol.order != "asynchronous"
+        # Synchronous: of an exchange, a copy of x̃ holds all pushes or none. (The one awaited for
+        # its push may need a copy first.)
+        between = (
+            self.protocol.order == "synchronous"
+            and worker != self.clients[0]
+            and self.protocol.exchange[tag - EXCHANGE] is Push
+        )
+
+        copies = {
+            SNAPSHOT: lambda asker: self._send(asker, self.center.snapshot()),
+            STATE: self._send_state,
+        }
 
         def there() -> bool:
             return probe(worker, tag, status) and status.tag in self.tags
 
         def arrived() -> bool:
-            # Where all rest to have x̃ copied, what one of them pushed before belongs to it.
-            if fixed and there():
-                return True
             # A worker that is done has pushed before: its push is found by the probe below.
-            while probe(MPI.ANY_SOURCE, SNAPSHOT, status):
-                self._take(status.source, SNAPSHOT)
-                with suppress(RankLost):
-                    self._send(status.source, self.center.snapshot())
-            while probe(MPI.ANY_SOURCE, STATE, status):
-                self._take(status.source, STATE)
-                with suppress(RankLost):
-                    self._send_state(status.source)
+            asking = worker if between and worker in self.workers else MPI.ANY_SOURCE
+            for tag_of_copy, answer in copies.items():
+                while probe(asking, tag_of_copy, status):
+                    asker = status.source
+                    if fixed and there():
+                        return True  # pushed before the copy was asked for: it belongs to it
+                    self._take(asker, tag_of_copy)
+                    with suppress(RankLost):
+                        answer(asker)
             while probe(MPI.ANY_SOURCE, DONE, status):
                 self._take(status.source, DONE)
                 self.workers.discard(status.source)

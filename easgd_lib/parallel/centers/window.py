@@ -187,11 +187,18 @@ class WindowCenter:
             fcntl.flock(self.lock, fcntl.LOCK_UN)
         self._end_request()
 
+    def _rest(self):
+        """Synchronous: what the others push in the exchange that we have made belongs to a copy."""
+        if self.order == "synchronous":
+            self._until(lambda: self._others_at_least(self.ended, self.asked), "the others to push")
+
     def snapshot(self) -> Tensor:
+        self._rest()
         return self.vectors[self.protocol.shows].clone()
 
     def state(self) -> tuple[State, int]:
         """Between two pushes: all vectors belong together."""
+        self._rest()
         self.world.wait(self._locked, "the center's lock")
         try:
             return tuple(self.vectors.clone()), self.pushes[0]
