@@ -6,7 +6,7 @@ import traceback
 import weakref
 from typing import Any
 
-from easgd_lib.parallel.world import leave_out_finalize
+from easgd_lib.parallel.world import leave
 
 _open: Any = weakref.WeakSet()
 
@@ -52,4 +52,4 @@ def _end():
             optimizer.close()
     except Exception:
         traceback.print_exc()
-    leave_out_finalize(1)  # where a rank died, what it was to do is not done
+    leave(1)  # where a rank died, what it was to do is not done

@@ -54,13 +54,7 @@ def check_launcher():
 
 
 def leave(status: int):
-    """End this process."""
-    leave_out_finalize(status)
-    sys.exit(status)
-
-
-def leave_out_finalize(status: int):
-    """After a death MPI_Finalize may wait for the dead: end this process without it."""
+    """After a death, end this process here: MPI_Finalize may wait for the dead."""
     sys.stdout.flush()
     sys.stderr.flush()
     if _DEATHS:
