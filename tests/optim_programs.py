@@ -264,6 +264,16 @@ def take_loss(model, optimizer, t):
     optimizer.step()
 
 
+def forgets(center: str):
+    """A server's rank that calls neither `serve` nor `close` serves when its program ends."""
+    model = build("perceptron")
+    optimizer = optim.EASGD(model, center=center, order="synchronous", tau=1)
+    if not optimizer.serves:
+        for t in range(5):
+            take_loss(model, optimizer, t)
+    print("fine", flush=True)
+
+
 def refuses(what: str):
     """Ranks that differ where they must not."""
     rank = MPI.COMM_WORLD.rank
@@ -315,5 +325,5 @@ def inner(center: str):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    programs = [agrees, saved, fails, refuses, inner]
+    programs = [agrees, saved, fails, forgets, refuses, inner]
     {program.__name__: program for program in programs}[sys.argv[1]](*sys.argv[2:])

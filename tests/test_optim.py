@@ -79,6 +79,10 @@ def test_an_error_on_one_rank_ends_the_others(center):
     assert "gave up" not in ran.stderr
 
 
+def test_a_server_that_was_told_nothing_serves_when_its_program_ends():
+    assert run_program(2, "server", "forgets").count("fine") == 3
+
+
 @pytest.mark.parametrize(
     ("what", "words"),
     [("options", "another tau"), ("model", "different models"), ("data", "same first gradient")],

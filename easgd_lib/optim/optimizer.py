@@ -298,8 +298,11 @@ class Averaging(torch.optim.Optimizer):
         vector.put(self.worker.point, self.parameters)
 
     def close(self):
-        """This worker is done. Collective; afterwards the model holds what is evaluated."""
-        if self.closed:
+        """This worker is done. Collective; afterwards the model holds what is evaluated.
+
+        The rank of a server that has not served yet serves.
+        """
+        if self.closed or self.serve():
             return
         self.closed = True
         self.beside.close()

@@ -3,21 +3,21 @@
 import atexit
 import sys
 import traceback
-import weakref
+from functools import cache
 from typing import Any
 
 from easgd_lib.parallel.world import leave
 
-_open: Any = weakref.WeakSet()
+_open: list[Any] = []  # in the order of their making, the same on all ranks; kept until closed
 
 
 def watch(optimizer: Any):
     """From now on an error that nobody catches, or an end without `close`, reaches the others."""
-    if not _open:
-        _hook()
-    _open.add(optimizer)
+    _hook()
+    _open[:] = [each for each in _open if not each.closed] + [optimizer]
 
 
+@cache  # once
 def _hook():
     before = sys.excepthook
 
@@ -42,13 +42,13 @@ def _after_cell(result):
 
 def failed(error: BaseException):
     """Tell the other ranks."""
-    for optimizer in list(_open):
+    for optimizer in _open:
         optimizer.fail(error)
 
 
 def _end():
     try:
-        for optimizer in list(_open):
+        for optimizer in _open:
             optimizer.close()
     except Exception:
         traceback.print_exc()
