@@ -2,7 +2,6 @@
 
 import atexit
 import sys
-import traceback
 from functools import cache
 from typing import Any
 
@@ -26,6 +25,7 @@ def _hook():
         before(kind, error, trace)
 
     sys.excepthook = tell
+    atexit.register(leave, 1)  # after _end: where a rank died, what it was to do is not done
     atexit.register(_end)
     if "IPython" in sys.modules:
         from IPython import get_ipython  # only where a notebook or an engine has loaded it
@@ -47,9 +47,5 @@ def failed(error: BaseException):
 
 
 def _end():
-    try:
-        for optimizer in _open:
-            optimizer.close()
-    except Exception:
-        traceback.print_exc()
-    leave(1)  # where a rank died, what it was to do is not done
+    for optimizer in _open:
+        optimizer.close()

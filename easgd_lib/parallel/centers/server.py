@@ -169,6 +169,9 @@ class Server:
         self.workers = set(range(1, world.size))
         self.clients = clients or range(1, world.size)
         self.tags = [EXCHANGE + place for place in range(len(self.protocol.exchange))]
+        steps = zip(self.tags, self.protocol.exchange, strict=True)
+        self.pushes = [tag for tag, request in steps if request is Push]
+        self.copies = {SNAPSHOT: self._send_snapshot, STATE: self._send_state}
 
     def run(self) -> Tensor:
         """Serve until every worker is done; returns what is evaluated."""
@@ -200,7 +203,7 @@ class Server:
                 self._serve(*found)
 
     def _serve(self, worker: int, tag: int):
-        if self.protocol.exchange[tag - EXCHANGE] is Push:
+        if tag in self.pushes:
             self.channel.receive(self.buffer, worker, tag, f"the change of rank {worker}")
             self.center.push(self.buffer)
         else:
@@ -212,6 +215,9 @@ class Server:
 
     def _send(self, worker: int, vector: Tensor):
         self.channel.send(vector, worker, CENTER, f"rank {worker} to take the center")
+
+    def _send_snapshot(self, worker: int):
+        self._send(worker, self.center.snapshot())
 
     def _send_state(self, worker: int):
         vectors, pushes = self.center.state()
@@ -229,33 +235,23 @@ class Server:
         probe = self.world.probe
 
         fixed = self.protocol.order != "asynchronous"
-        # Synchronous: of an exchange, a copy of x̃ holds all pushes or none. (The one awaited for
-        # its push may need a copy first.)
-        between = (
-            self.protocol.order == "synchronous"
-            and worker != self.clients[0]
-            and self.protocol.exchange[tag - EXCHANGE] is Push
-        )
-
-        copies = {
-            SNAPSHOT: lambda asker: self._send(asker, self.center.snapshot()),
-            STATE: self._send_state,
-        }
+        between = self._between_pushes(worker, tag)
 
         def there() -> bool:
             return probe(worker, tag, status) and status.tag in self.tags
 
         def arrived() -> bool:
-            # A worker that is done has pushed before: its push is found by the probe below.
+            # Between pushes only the one awaited may have a copy, who needs it to go on.
             asking = worker if between and worker in self.workers else MPI.ANY_SOURCE
-            for tag_of_copy, answer in copies.items():
-                while probe(asking, tag_of_copy, status):
+            for copy, send in self.copies.items():
+                while probe(asking, copy, status):
                     asker = status.source
                     if fixed and there():
                         return True  # pushed before the copy was asked for: it belongs to it
-                    self._take(asker, tag_of_copy)
+                    self._take(asker, copy)
                     with suppress(RankLost):
-                        answer(asker)
+                        send(asker)
+            # A worker that is done has pushed before: its push is found by the probe below.
             while probe(MPI.ANY_SOURCE, DONE, status):
                 self._take(status.source, DONE)
                 self.workers.discard(status.source)
@@ -265,6 +261,11 @@ class Server:
         self.world.wait(arrived, "a worker's request", IDLE_LIMIT, peer)
         self.world.check_for_failures()
         return (status.source, status.tag) if status.tag in self.tags else None
+
+    def _between_pushes(self, awaited: int, tag: int) -> bool:
+        """Synchronous: of an exchange, a copy of x̃ holds all pushes or none."""
+        synchronous = self.protocol.order == "synchronous"
+        return synchronous and tag in self.pushes and awaited != self.clients[0]
 
     @property
     def _at_work(self) -> bool:
